@@ -1,0 +1,186 @@
+"""Adapter folders: adapter.safetensors and card.toml. Listing and inspecting them never loads torch.
+
+The card is written last: a folder without one is unfinished. The folder's name is the adapter's name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from synthgen import card as card_file
+from synthgen import resources, tensor_file
+from synthgen.card import Card
+from synthgen.errors import RequestError, UnfitAdapter, UnknownName
+from synthgen.tensor_file import Tensors
+from synthgen.types import AdapterUse
+
+__all__ = ["Card", "check_base", "check_safetensors", "find", "from_prompt", "load_card", "members", "newest",
+           "parse_use", "save", "verify_weights"]  # fmt: skip
+
+WEIGHTS = "adapter.safetensors"
+MAX_WEIGHT = 2.0  # strengths beyond it tear every picture apart
+IN_PROMPT = re.compile(r"<lora:([^<>]*)>", re.IGNORECASE)  # the convention of the web UIs
+
+
+def check_safetensors(path: Path) -> Tensors:
+    """name -> (dtype, shape) of an adapter file whose header is sound and whose LoRA pairs fit one another.
+
+    Raises UnfitAdapter for pickles, by extension and by first bytes, and for whatever `tensor_file.check` refuses.
+    """
+    tensors, _ = tensor_file.check(path)
+    tensor_file.lora_ranks(path, tensors)
+    return tensors
+
+
+def save(folder: Path, card: Card) -> Card:
+    """Finish an adapter folder that holds its weights: check them, then write the card. The card as written comes back.
+
+    Fills in weights_sha256, finished, and created (now, UTC) where it is empty. Raises UnfitAdapter for weights that
+    are unsound or hold NaN, SynthgenError where the card cannot be written; the weights are untouched either way.
+    """
+    weights = folder / WEIGHTS
+    broken = tensor_file.not_finite(weights, check_safetensors(weights))
+    if broken:
+        raise UnfitAdapter(f"{weights}: '{broken}' holds NaN or infinity: training diverged. Lower the learning rate.")
+    created = card.created or datetime.now(UTC).isoformat()
+    card = replace(card, created=created, finished=True, weights_sha256=_sha256(weights))
+    card_file.write(folder, card)
+    return card
+
+
+def load_card(folder: Path) -> Card:
+    """The card of a finished adapter. Raises UnfitAdapter: unfinished, not TOML, unknown, missing or wrong keys."""
+    card = card_file.read(folder)
+    if not card.finished:
+        raise UnfitAdapter(f"{folder} is unfinished: its training did not end. Train it to its end.")
+    return card
+
+
+def verify_weights(folder: Path, card: Card) -> Path:
+    """The weights file, when it is byte for byte the one that the card was written for. Raises UnfitAdapter."""
+    path = folder / WEIGHTS
+    check_safetensors(path)
+    found = _sha256(path)
+    if found != card.weights_sha256:
+        raise UnfitAdapter(
+            f"{path} is not the file that its card was written for: its sha256 is {found[:12]}, the card says "
+            f"{card.weights_sha256[:12]}. Restore the file or train it again. Nothing was loaded."
+        )
+    return path
+
+
+def check_base(card: Card, base_id: str, base_sha256: str) -> None:
+    """Raises UnfitAdapter where the adapter was trained for another base. The hash decides where both are known."""
+    known = bool(card.base_sha256 and base_sha256)
+    if known and card.base_sha256 == base_sha256:
+        return
+    if card.base != base_id:
+        raise UnfitAdapter(
+            f"adapter '{card.name}' was trained for base '{card.base}' and this run draws with '{base_id}'. "
+            f"Use --base {card.base}, or train it for '{base_id}'. Nothing was loaded."
+        )
+    if known:
+        raise UnfitAdapter(
+            f"adapter '{card.name}' was trained for another version of base '{base_id}': {card.base_sha256[:12]}, "
+            f"and this one is {base_sha256[:12]}. Train it again with --replace. Nothing was loaded."
+        )
+
+
+def members() -> dict[str, Card]:
+    """Finished adapters by name, each from the first place that has it. Folders with a broken card are left out."""
+    return {name: card for name, (_, card) in _finished(resources.search("adapters")).items()}
+
+
+def newest() -> Path | None:
+    """The folder of the finished adapter in ./adapters whose card was created last, or None."""
+    here = _finished((Path.cwd() / "adapters",))
+    if not here:
+        return None
+    return here[max(here, key=lambda name: (here[name][1].moment, name))][0]
+
+
+def find(name_or_path: str) -> Path:
+    """The folder of a finished adapter, by its name in the searched places, else by its path.
+
+    Raises UnknownName with the nearest name; UnfitAdapter for one that is unfinished or a file without a card.
+    """
+    text = name_or_path.strip()
+    if not text:
+        raise UnknownName("adapters", name_or_path, members())
+    path = Path(text).expanduser()
+    named = [place / text for place in resources.search("adapters")] if path.name == text != ".." else []
+    for folder in (*named, path):
+        if (folder / card_file.NAME).is_file():
+            return folder
+    if path.is_file():
+        return _folder_of(path)
+    for folder in (*named, path):
+        if folder.is_dir():
+            load_card(folder)  # says that there is no card
+    raise UnknownName("adapters", name_or_path, members())
+
+
+def parse_use(text: str) -> AdapterUse:
+    """NAME, NAME:WEIGHT, or a path in place of NAME; the weight is 1 where none is said, and lies in -2 to 2."""
+    name, colon, last = text.strip().rpartition(":")
+    if not colon or "/" in last:  # a colon inside a path says no weight
+        name, last = text.strip(), "1"
+    if not name:
+        raise RequestError(f"adapter '{text}' has no name. Say NAME or NAME:WEIGHT, such as shirts:0.8")
+    try:
+        weight = float(last)
+    except ValueError:
+        weight = math.nan
+    if not abs(weight) <= MAX_WEIGHT:  # NaN is not, either
+        limits = f"-{MAX_WEIGHT:g} to {MAX_WEIGHT:g}"
+        raise RequestError(f"adapter '{text}': weight is '{last}', wanted a number from {limits}, such as {name}:0.8")
+    folder = find(name)
+    return AdapterUse(folder.resolve().name, folder, weight)
+
+
+def from_prompt(prompt: str) -> tuple[str, list[AdapterUse]]:
+    """The prompt without its <lora:NAME:WEIGHT> parts, and the adapters that they name, in their order."""
+    uses = [parse_use(inside) for inside in IN_PROMPT.findall(prompt)]
+    if not uses and "<lora:" not in prompt.lower():
+        return prompt, []
+    clean = " ".join(IN_PROMPT.sub(" ", prompt).split())
+    if "<lora:" in clean.lower():
+        raise RequestError(f"prompt '{prompt}' has '<lora:' without its '>'. Say <lora:NAME:0.7>")
+    return re.sub(r"(\s*,)+", ",", clean).strip(" ,"), uses
+
+
+def _folder_of(path: Path) -> Path:
+    """The adapter folder that a named file belongs to. Raises UnfitAdapter for a pickle, a broken or a bare file."""
+    check_safetensors(path)
+    if path.name == WEIGHTS and (path.parent / card_file.NAME).is_file():
+        return path.parent
+    raise UnfitAdapter(
+        f"{path} has no {card_file.NAME} beside it, so its base and licence are not known. Name an adapter folder."
+    )
+
+
+def _finished(places: tuple[Path, ...]) -> dict[str, tuple[Path, Card]]:
+    """name -> (folder, card) of what is whole in these places."""
+    found: dict[str, tuple[Path, Card]] = {}
+    for place in places:
+        for folder in sorted(place.iterdir()) if place.is_dir() else ():
+            if folder.name in found or folder.name.startswith("."):
+                continue
+            try:
+                found[folder.name] = (folder, load_card(folder))
+            except UnfitAdapter:  # asking for it by its name says why; a list of the others must not fail for it
+                continue
+    return found
+
+
+def _sha256(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise UnfitAdapter(f"{path} cannot be read: {error.strerror}.") from error

@@ -1,0 +1,106 @@
+"""generate: an adapter and a count in, a labelled data set out."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from synthgen.cli.command import Whole, as_json, command, echo_json, use, verdict_lines
+
+FOLDER = click.Path(path_type=Path)
+
+
+@command(
+    "generate",
+    example="synthgen generate --count 500\n"
+    "synthgen generate --count 40 --adapter shirts:0.8 --only place=beach,park --dry-run",
+    stopped="Every finished picture is kept; the same command makes the rest.",
+)
+@click.option("-n", "--count", type=Whole(1, "pictures"), required=True, help="Pictures to make.")
+@click.option("--pipeline", default="", show_default="of the adapter's domain", help="Recipe: a name or a TOML file.")
+@click.option(
+    "--adapter",
+    "adapters",
+    multiple=True,
+    metavar="NAME[:WEIGHT]",
+    show_default="the newest here",
+    help="Adapter and its strength; repeat for more.",
+)
+@click.option("--no-adapter", is_flag=True, help="Draw with the base alone.")
+@click.option("--base", default="", show_default="the adapter's own, else mini", help="Base model.")
+@click.option("--only", multiple=True, metavar="AXIS=A,B", help="Keep an axis of the recipe to these values.")
+@click.option("--seed", type=Whole(0, "seeds"), default=0, help="Same seed, same plan, same pictures.")
+@click.option(
+    "--out",
+    type=FOLDER,
+    default=None,
+    show_default="runs/NAME-DIGEST",
+    help="Run folder; the same command resumes it.",
+)
+@use
+@click.option(
+    "--num-inference-steps",
+    "steps",
+    type=Whole(1, "steps"),
+    default=None,
+    show_default="the recipe's",
+    help="Denoising steps.",
+)
+@click.option(
+    "--guidance-scale",
+    "guidance",
+    type=click.FloatRange(min=0),
+    default=None,
+    show_default="the recipe's",
+    help="Classifier-free guidance.",
+)
+@click.option(
+    "--batch-size",
+    "batch",
+    type=Whole(1, "pictures"),
+    default=None,
+    show_default="the recipe's",
+    help="Pictures drawn at once.",
+)
+@click.option(
+    "--size", type=Whole(64, "px"), default=None, show_default="the recipe's", help="Side of a picture in px."
+)
+@click.option(
+    "--pose-file",
+    "poses",
+    multiple=True,
+    type=FOLDER,
+    help="Take poses from keypoint JSON or a photo; repeat for more.",
+)
+@click.option("--strict", is_flag=True, help="Let every gate reject, not only those for blank and broken pictures.")
+@click.option("--dry-run", is_flag=True, help="Show the plan and the licence verdict; load nothing, write nothing.")
+@click.option("--device", default="", show_default="found by itself", help="cuda, mps or cpu.")
+@as_json
+def generate(as_json: bool, **given: Any) -> None:
+    """Make a labelled data set of exactly --count pictures.
+
+    Labels are spread evenly over the recipe's axes, and every picture is stamped with where it came from and under
+    which licence. The run folder is the data set: metadata.csv, images/ and one record per picture.
+    """
+    from synthgen import generate as journey
+
+    options = {key: value for key, value in given.items() if value is not None}
+    result = journey.run(journey.GenerateRequest(**options))
+    if as_json:
+        echo_json(asdict(result))
+    elif given["dry_run"]:
+        click.echo("\n".join([*_plan_lines(result), *verdict_lines(result.verdict)]))
+    else:
+        click.echo(result.folder)
+
+
+def _plan_lines(result: Any) -> list[str]:
+    """The planned cells, an axis a line: `pose  standing 84, walking 83`."""
+    lines = [f"{result.count} pictures would go to {result.folder}"]
+    wide = max((len(axis) for axis in result.cells), default=0)
+    for axis, cells in result.cells.items():
+        lines.append(f"{axis:<{wide}}  " + ", ".join(f"{value} {count}" for value, count in cells.items()))
+    return lines

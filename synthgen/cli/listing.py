@@ -1,0 +1,167 @@
+"""list, show, check, copy: what there is, what it says, whether it is sound, and a copy of one's own."""
+
+from __future__ import annotations
+
+import ast
+import os
+from collections.abc import Callable
+from dataclasses import asdict
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import click
+
+from synthgen import resources, rooms, toml_file
+from synthgen.cli.command import as_json, command, echo_json
+from synthgen.errors import RequestError, UnknownName
+
+ROOM_KINDS = {"bases": "bases", "gates": "gates", "formats": "exporters"}  # kind of thing -> room it lives in
+FOLDER_KINDS = ("adapters", "licenses", "pipelines")
+NOTHING_KEPT = "Nothing was changed."
+
+
+@command("list", example="synthgen list pipelines\nsynthgen list adapters --json", stopped=NOTHING_KEPT)
+@click.argument("kind")
+@as_json
+def list_members(kind: str, as_json: bool) -> None:
+    """List what there is of a KIND, one name a line.
+
+    Kinds: pipelines, bases, adapters, licenses, gates. Your own pipelines/, licenses/ and adapters/ in the current
+    folder come before the shipped ones.
+    """
+    captions = _captions(kind)
+    if as_json:
+        echo_json([{"name": name, "caption": caption} for name, caption in captions.items()])
+        return
+    wide = max((len(name) for name in captions), default=0)
+    for name, caption in captions.items():
+        click.echo(f"{name:<{wide}}  {caption}".rstrip())
+    if kind in FOLDER_KINDS:
+        places = ", ".join(str(place) for place in resources.search(kind))
+        click.echo(f"{len(captions)} found; looked in {places}", err=True)
+
+
+@command("show", example="synthgen show pipelines apparel\nsynthgen show bases mini", stopped=NOTHING_KEPT)
+@click.argument("kind")
+@click.argument("name")
+@as_json
+def show(kind: str, name: str, as_json: bool) -> None:
+    """Show what one member of a KIND says of itself."""
+    captions = _captions(kind)
+    if name not in captions:
+        raise UnknownName(kind, name, captions)
+    if kind in ROOM_KINDS:
+        text, content = _room_member(ROOM_KINDS[kind], name, captions[name])
+    else:
+        path = _file_of(kind, name)
+        text, content = path.read_text(encoding="utf-8"), {**toml_file.read(path), "file": path}
+    if as_json:
+        echo_json(content)
+    else:
+        click.echo(text.rstrip())
+
+
+@command("check", example="synthgen check apparel\nsynthgen check pipelines/mine.toml", stopped=NOTHING_KEPT)
+@click.argument("pipeline")
+@as_json
+def check(pipeline: str, as_json: bool) -> None:
+    """Check a PIPELINE; all its problems are told at once.
+
+    PIPELINE is a name that `synthgen list pipelines` shows, or a TOML file.
+    """
+    from synthgen import recipes
+
+    recipe = recipes.load(pipeline)
+    if as_json:
+        echo_json(asdict(recipe))
+        return
+    combinations = 1
+    for values in recipe.axes.values():
+        combinations *= len(values)
+    click.echo(f"{recipe.source or pipeline}: ok ({len(recipe.axes)} axes, {combinations} combinations of labels)")
+
+
+@command("copy", example="synthgen copy apparel\nsynthgen copy apparel --to pipelines/mine.toml", stopped=NOTHING_KEPT)
+@click.argument("pipeline")
+@click.option("--to", type=click.Path(path_type=Path), default=Path("pipelines"), help="Folder, or a .toml file.")
+def copy(pipeline: str, to: Path) -> None:
+    """Copy a shipped PIPELINE, to change it as you like.
+
+    A pipeline in the pipelines/ of the current folder comes before a shipped one of the same name.
+    """
+    shipped = {path.stem: path for path in sorted(resources.shipped("pipelines").glob("*.toml"))}
+    if pipeline not in shipped:
+        raise UnknownName("shipped pipelines", pipeline, shipped)
+    target = to if to.suffix == ".toml" else to / f"{pipeline}.toml"
+    if target.exists():
+        raise RequestError(f"{target} exists and was left as it is. Choose another file with --to.")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = target.with_name(target.name + ".part")
+    unfinished.write_bytes(shipped[pipeline].read_bytes())
+    os.replace(unfinished, target)
+    click.echo(target)
+
+
+def _captions(kind: str) -> dict[str, str]:
+    """Name -> caption of every member of a kind. Raises UnknownName for another kind."""
+    readers: dict[str, Callable[[], dict[str, str]]] = {
+        "pipelines": _pipelines,
+        "bases": lambda: rooms.members("bases"),
+        "adapters": _adapters,
+        "licenses": _licenses,
+        "gates": lambda: rooms.members("gates"),
+        "formats": lambda: rooms.members("exporters"),
+    }
+    here = files("synthgen")
+    known = {
+        name: read
+        for name, read in readers.items()
+        if name not in ROOM_KINDS or here.joinpath(ROOM_KINDS[name]).is_dir()
+    }
+    if kind not in known:
+        raise UnknownName("list", kind, known)
+    return known[kind]()
+
+
+def _pipelines() -> dict[str, str]:
+    from synthgen import recipes
+
+    return recipes.names()
+
+
+def _adapters() -> dict[str, str]:
+    from synthgen import adapters
+
+    return {
+        name: f"{card.trigger} {card.category}, rank {card.rank} on {card.base}, {card.license}, {card.created}"
+        for name, card in adapters.members().items()
+    }
+
+
+def _licenses() -> dict[str, str]:
+    from synthgen import licenses
+
+    return {name: record.name for name, record in licenses.known().items()}
+
+
+def _file_of(kind: str, name: str) -> Path:
+    """The TOML file behind a name, the user's own first."""
+    for place in resources.search(kind):
+        for path in (place / f"{name}.toml", place / name / "card.toml"):
+            if path.is_file():
+                return path
+    for place in resources.search(kind):  # a record goes by its id, which need not be the name of its file
+        for path in place.glob("*.toml"):
+            if toml_file.read(path).get("id") == name:
+                return path
+    raise UnknownName(kind, name, ())
+
+
+def _room_member(room: str, name: str, caption: str) -> tuple[str, dict[str, Any]]:
+    """A member's docstring, read without importing it; only the caption where it lives outside synthgen."""
+    source = files("synthgen").joinpath(room, f"{name}.py")
+    text = caption
+    if source.is_file():
+        text = ast.get_docstring(ast.parse(source.read_text(encoding="utf-8"))) or caption
+    return f"{name}\n\n{text}", {"name": name, "caption": caption, "text": text}

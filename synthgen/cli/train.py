@@ -1,0 +1,119 @@
+"""train-product: photos in, adapter out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from synthgen.cli.command import Whole, as_json, command, echo_json, use
+from synthgen.errors import RequestError, SynthgenError
+from synthgen.types import Rights
+
+RIGHTS = ("owner", "license", "source", "consent")
+FOLDER = click.Path(path_type=Path)
+
+
+@command(
+    "train-product",
+    example="synthgen train-product --images shirts/\n"
+    "synthgen train-product --images skus/ --per-folder --owner 'Acme Ltd' --license LicenseRef-own",
+    stopped="Checkpoints are kept; the same command goes on from the last one.",
+)
+@click.option("--images", type=FOLDER, required=True, help="Folder with photos of one product; one photo is enough.")
+@click.option("--name", default="", show_default="the folder's name", help="Name of the adapter.")
+@click.option("--trigger", default="sks", help="Word that means the product in a prompt.")
+@click.option("--base", default="mini", help="Base model to adapt.")
+@click.option("--category", default="", show_default="from the folder's name", help="Kind of garment, such as shirt.")
+@click.option("--per-folder", is_flag=True, help="Train one adapter for each sub-folder of --images.")
+@click.option("--rank", type=Whole(1, "ranks"), default=16, help="Rank of the LoRA matrices.")
+@click.option(
+    "--alpha", type=click.FloatRange(min=0, min_open=True), default=16.0, help="Scale of the LoRA: alpha / rank."
+)
+@click.option(
+    "--steps", type=Whole(1, "steps"), default=None, show_default="by the number of photos", help="Training steps."
+)
+@click.option(
+    "--learning-rate",
+    type=click.FloatRange(min=0, min_open=True),
+    default=None,
+    show_default="the base's own",
+    help="Peak learning rate.",
+)
+@click.option(
+    "--batch-size",
+    "batch",
+    type=Whole(1, "pictures"),
+    default=None,
+    show_default="the base's own",
+    help="Pictures per step.",
+)
+@click.option("--seed", type=Whole(0, "seeds"), default=0, help="Same seed and photos, same adapter.")
+@click.option("--out", type=FOLDER, default=None, show_default="adapters/NAME", help="Folder of the adapter.")
+@click.option("--replace", is_flag=True, help="Replace an adapter of this name that was trained on other photos.")
+@click.option("--device", default="", show_default="found by itself", help="cuda, mps or cpu.")
+@use
+@click.option("--owner", default="", show_default=False, help="Who owns the photos.")
+@click.option("--license", default="", show_default=False, help="Licence of the photos: an SPDX id or LicenseRef-own.")
+@click.option("--source", default="", show_default=False, help="Where the photos come from.")
+@click.option("--consent", default="", show_default=False, help="Reference of the consent to use them.")
+@as_json
+def train_product(images: Path, per_folder: bool, as_json: bool, **given: Any) -> None:
+    """Teach the base a product from its photos.
+
+    The result is a folder with a LoRA adapter and its card. The photos' rights come from the options or from a
+    rights.toml beside them, and stay 'unknown' where neither says anything. The same command again resumes.
+    """
+    stated = {key: given.pop(key) for key in RIGHTS}
+    options = {key: value for key, value in given.items() if value is not None}
+    folders = _each(images, stated, options) if per_folder else [_train(images, stated, options)]
+    if as_json:
+        echo_json({"adapters": folders})
+    else:
+        for folder in folders:
+            click.echo(folder)
+
+
+def _train(images: Path, stated: dict[str, str], options: dict[str, Any]) -> Path:
+    from synthgen import train
+
+    return train.fit_product(train.TrainRequest(images=images, rights=_rights(images, stated), **options))
+
+
+def _rights(images: Path, stated: dict[str, str]) -> Rights | None:
+    """Rights as stated by options, over those beside the photos; None where no option says anything."""
+    said = {key: value for key, value in stated.items() if value}
+    if not said:
+        return None
+    from synthgen.rights_file import rights_beside
+
+    return replace(rights_beside(images) or Rights(), **said)
+
+
+def _each(images: Path, stated: dict[str, str], options: dict[str, Any]) -> list[Path]:
+    """One adapter for each sub-folder; one bad folder does not stop the others."""
+    if options.pop("name"):
+        raise click.UsageError("--name does not go with --per-folder: each adapter is named after its folder.")
+    if not images.is_dir():
+        raise RequestError(
+            f"there is no folder '{images}'. --images wants one with a sub-folder of photos per product."
+        )
+    products = sorted(item for item in images.iterdir() if item.is_dir() and not item.name.startswith("."))
+    if not products:
+        raise RequestError(f"{images} has no sub-folders. For one product, run the same command without --per-folder.")
+    out = options.pop("out", None)
+    done: list[Path] = []
+    failed: list[str] = []
+    for product in products:
+        place = {"out": out / product.name} if out else {}
+        try:
+            done.append(_train(product, stated, {**options, **place, "name": product.name}))
+        except RequestError as error:
+            click.echo(f"{product.name}: {error}", err=True)
+            failed.append(product.name)
+    if failed:
+        kept = f"The other {len(done)} adapters are kept." if done else "No adapter was made."
+        raise SynthgenError(f"{len(failed)} of {len(products)} folders gave no adapter: {', '.join(failed)}. {kept}")
+    return done

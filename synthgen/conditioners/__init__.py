@@ -1,0 +1,1 @@
+"""What steers a picture beside its words, one file for each kind."""

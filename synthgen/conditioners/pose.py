@@ -1,0 +1,78 @@
+"""A skeleton for each job: from the pose library, keypoint JSON, or a photo. (18, 3) px in, (s, s, 3) uint8 out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from synthgen import poses
+from synthgen.errors import RequestError
+from synthgen.types import Job
+
+PHOTOS = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+
+
+@dataclass(frozen=True)
+class Steering:
+    """The control picture of a job and what it shows."""
+
+    control: Any  # (s, s, 3) uint8, OpenPose colours on black
+    keypoints: Any  # (18, 3) float32: x, y in px, v in {0, 1}
+    pose_name: str
+
+
+def read(files: Sequence[Path]) -> tuple[poses.Pose, ...]:
+    """The user's own poses. JSON is read as keypoints, a photo through controlnet-aux's detector.
+
+    Raises RequestError for what is neither, or where the detector's weights are not on this machine.
+    """
+    return tuple(_from_photo(file) if file.suffix.lower() in PHOTOS else poses.read_keypoints(file) for file in files)
+
+
+def prepare(job: Job, size: int, own: Sequence[poses.Pose] = ()) -> Steering:
+    """The skeleton for a job: one of the requested group, which one decided by the job's place in the plan.
+
+    Every try of a job has the same pose; jitter and mirroring follow from its first seed.
+    """
+    name = job.requested["pose"]
+    choice = (
+        [pose for pose in own if name in (pose.group, pose.name)]
+        if own
+        else [poses.library()[member] for member in poses.groups()[name]]
+    )
+    pose = choice[job.index % len(choice)]
+    body, view = job.requested.get("body_type", "straight"), job.requested.get("view", "full")
+    points = poses.fit(pose, body, view, size, seed=int(job.id[:12], 16))
+    return Steering(poses.draw_skeleton(points, size), points, pose.name)
+
+
+def _from_photo(file: Path) -> poses.Pose:
+    """Keypoints of the one person in a photo, found by OpenPose through controlnet-aux."""
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
+
+    from synthgen import image_file
+
+    if not file.is_file():
+        raise RequestError(f"there is no pose photo '{file}'.")
+    from controlnet_aux import OpenposeDetector
+
+    try:
+        detector = OpenposeDetector.from_pretrained("lllyasviel/Annotators")
+    except (LocalEntryNotFoundError, OfflineModeIsEnabled, HfHubHTTPError, OSError) as error:
+        raise RequestError(
+            f"{file}: poses are taken from photos by the OpenPose detector, whose weights (lllyasviel/Annotators, "
+            "non-commercial licence) are not on this machine. Put them into the Hugging Face cache, or give keypoint "
+            "JSON."
+        ) from error
+    found = detector.detect_poses(np.asarray(image_file.decode(file).image.convert("RGB")))
+    if len(found) != 1:
+        raise RequestError(f"{file}: the detector sees {len(found)} people; wanted one.")
+    points = np.zeros((18, 3), np.float32)
+    for number, point in enumerate(found[0].body.keypoints):
+        if point is not None:
+            points[number] = (point.x, point.y, 1)
+    return poses.from_points(points, file.stem)

@@ -1,0 +1,1 @@
+"""Domains: one file each for the words, the prompt grammar and the added labels of a field of use."""

@@ -1,0 +1,70 @@
+"""Apparel: people wearing a product, in all poses, places and body types that the plan asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from string import Formatter
+
+from synthgen.types import Recipe
+from synthgen.vocabulary import (
+    AGE_BANDS,
+    BODY_TYPES,
+    CATEGORIES,
+    HAIR_COLOURS,
+    HAIR_STYLES,
+    PLACES,
+    SKIN_TONES,
+    VIEWS,
+    article,
+)
+
+AXES: Mapping[str, Mapping[str, str]] = {  # axis -> label -> phrase in the prompt; other labels stand as they are
+    "body_type": BODY_TYPES,
+    "skin_tone": {label: phrase for label, (_, phrase) in SKIN_TONES.items()},
+    "age": AGE_BANDS,
+    "place": PLACES,
+    "view": VIEWS,
+}
+
+
+def phrase(axis: str, label: str) -> str:
+    """How a label is said: "monk-04" is "light skin", "arms-raised" is "arms raised"; others as they stand."""
+    if axis == "pose":
+        return label.replace("-", " ")
+    return AXES.get(axis, {}).get(label, label)
+
+
+def subject(trigger: str, category: str, colour: str = "", pattern: str = "") -> str:
+    """The garment as a noun phrase: "a sks shirt", "sks trousers", "a red striped t-shirt".
+
+    trigger    the adapter's word; "" where there is no adapter
+    category   one of vocabulary.CATEGORIES, or the user's own word; "" is "garment"
+    """
+    noun = CATEGORIES.get(category, category.replace("-", " ").replace("_", " ")) or "garment"
+    words = " ".join(word for word in (trigger, colour, "" if pattern == "plain" else pattern, noun) if word)
+    return article(words) + words
+
+
+def prompt(recipe: Recipe, requested: Mapping[str, str], subject: str) -> str:
+    """The recipe's template with the phrases of the requested labels, and "a" or "an" as the next word wants."""
+    text = ""
+    for literal, field, _, _ in Formatter().parse(recipe.prompt):
+        text += literal
+        if field is None:
+            continue
+        said = subject if field == "subject" else phrase(field, requested[field])
+        if said[:1].lower() in set("aeiou") and (text == "a " or text.endswith(" a ")):
+            text = text[:-1] + "n "
+        text += said
+    return " ".join(text.split())
+
+
+def labels(requested: Mapping[str, str]) -> dict[str, str]:
+    """Labels that follow from the requested ones: "short black" hair is hair_style short, hair_colour black."""
+    found = {}
+    for word in requested.get("hair", "").split():
+        if word in HAIR_STYLES:
+            found["hair_style"] = word
+        elif word in HAIR_COLOURS:
+            found["hair_colour"] = word
+    return found

@@ -1,0 +1,1 @@
+"""Is this picture fit to keep? One question, one file."""

@@ -1,0 +1,285 @@
+"""An adapter and a count in, a labelled data set out: the one generate loop.
+
+recipes.load -> licenses.require -> plan.jobs -> store.pending -> pose.prepare -> base.render
+  -> gates.judge -> provenance.record -> store.add       (rejected jobs come again with new seeds, in rounds)
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from synthgen import adapters, bases, licenses, plan, provenance, recipes, rooms
+from synthgen.conditioners import pose
+from synthgen.engines import local
+from synthgen.errors import RequestError, SynthgenError
+from synthgen.poses import Pose
+from synthgen.progress import Progress
+from synthgen.store import ABOUT, Run, read
+from synthgen.types import AdapterUse, Asset, Job, Judgement, Picture, Recipe, Verdict
+
+TRIES = 5
+DEFAULT_PIPELINE = "apparel"
+LIBRARIES = ("torch", "diffusers", "transformers", "peft", "numpy", "pillow")
+
+
+@dataclass(frozen=True)
+class GenerateRequest:
+    """What to make. Zero, empty or None means: as the recipe or the adapter says."""
+
+    count: int
+    pipeline: str = ""
+    base: str = ""
+    adapters: tuple[str, ...] = ()
+    no_adapter: bool = False
+    seed: int = 0
+    out: Path | None = None
+    use: str = "internal"
+    only: tuple[str, ...] = ()
+    steps: int = 0
+    guidance: float | None = None
+    batch: int = 0
+    size: int = 0
+    poses: tuple[Path, ...] = ()
+    strict: bool = False
+    dry_run: bool = False
+    device: str = ""
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run came to."""
+
+    folder: Path
+    count: int
+    made: int  # by this command
+    already: int  # before it
+    rejected: int
+    verdict: Verdict
+    cells: Mapping[str, Mapping[str, int]]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Everything that is known before a weight is opened."""
+
+    recipe: Recipe
+    uses: tuple[AdapterUse, ...]
+    cards: tuple[Any, ...]
+    module: Any
+    identity: Any
+    verdict: Verdict
+    plan: plan.Request
+    jobs: tuple[Job, ...]
+    own_poses: tuple[Pose, ...]
+    folder: Path
+
+
+def run(request: GenerateRequest) -> RunResult:
+    """Make the pictures that are not there yet.
+
+    Raises RequestError, UnfitAdapter or Refused before anything is drawn; SynthgenError where cells stay short.
+    """
+    ready = _prepare(request)
+    cells = plan.cells(ready.jobs)
+    _check_use(ready.folder, request.use)
+    if request.dry_run:
+        return RunResult(ready.folder, request.count, 0, 0, 0, ready.verdict, cells)
+    if remark := licenses.remark(ready.verdict):
+        _say(remark)
+    with Run.open(ready.folder, plan.described(ready.plan)) as store:
+        already = store.made
+        if store.finished:
+            _say(f"{ready.folder} is finished: {already} pictures.")
+        else:
+            if already:
+                _say(f"{ready.folder}: {already} of {request.count} pictures are already there.")
+            _make(store, ready, request)
+            store.finish()
+        return RunResult(
+            ready.folder, request.count, store.made - already, already, store.rejected, ready.verdict, cells
+        )
+
+
+def _check_use(folder: Path, use: str) -> None:
+    """A verdict is frozen into each record: a run made for one use must not be finished, or passed on, as another's."""
+    for line in read(folder)[:1] if (folder / ABOUT).is_file() else []:
+        before = line["lineage"]["license"]["use"]
+        if before != use:
+            raise RequestError(
+                f"{folder} was made for --use {before} and this command says --use {use}. Say --use {before}, or give "
+                "this run a place of its own with --out. It is untouched."
+            )
+
+
+def _prepare(request: GenerateRequest) -> Prepared:
+    uses = _uses(request)
+    cards = tuple(adapters.load_card(use.path) for use in uses)
+    module, source = bases.choose(request.base or (cards[0].base if cards else "mini"))
+    identity = module.identify(source)
+    for use, card in zip(uses, cards, strict=True):
+        adapters.check_base(card, identity.id, identity.sha256)
+        adapters.verify_weights(use.path, card)
+    recipe = _recipe(request, cards)
+    verdict = licenses.require(_assets(identity, uses, cards, request), request.use)
+    own = pose.read(request.poses)
+    if own:
+        recipe = replace(recipe, axes={**recipe.axes, "pose": tuple(dict.fromkeys(item.name for item in own))})
+    domain = rooms.member("domains", recipe.domain)
+    category = cards[0].category if cards else ""
+    triggers = " ".join(dict.fromkeys(card.trigger for card in cards))
+    hashes = {identity.id: identity.sha256, **{card.name: card.weights_sha256 for card in cards}}
+    asked = plan.Request(
+        recipe, request.count, request.seed, uses, identity.id, domain.subject(triggers, category), category,
+        plan.parse_only(request.only), hashes,
+    )  # fmt: skip
+    jobs = plan.jobs(asked, lambda requested: domain.prompt(recipe, requested, asked.subject), domain.labels)
+    name = "-".join(use.name for use in uses) or f"{recipe.name}-{identity.id}"
+    folder = request.out or Path("runs") / f"{name}-{plan.digest(asked)}"
+    return Prepared(recipe, uses, cards, module, identity, verdict, asked, jobs, own, folder)
+
+
+def _uses(request: GenerateRequest) -> tuple[AdapterUse, ...]:
+    """The adapters that were named, else the newest one here. Raises RequestError where there is none."""
+    if request.no_adapter:
+        if request.adapters:
+            raise RequestError("--no-adapter does not go with --adapter. Leave one of them out.")
+        return ()
+    if request.adapters:
+        return tuple(adapters.parse_use(text) for text in request.adapters)
+    newest = adapters.newest()
+    if newest is None:
+        raise RequestError(
+            "there is no trained adapter in ./adapters. Train one: synthgen train-product --images FOLDER; "
+            "or draw with the base alone: --no-adapter."
+        )
+    _say(f"adapter {newest.name}, the newest here")
+    return (AdapterUse(newest.name, newest),)
+
+
+def _recipe(request: GenerateRequest, cards: Sequence[Any]) -> Recipe:
+    recipe = recipes.load(request.pipeline or (cards[0].domain if cards else "") or DEFAULT_PIPELINE)
+    chosen = {
+        "num_inference_steps": request.steps,
+        "guidance_scale": request.guidance,
+        "batch": request.batch,
+        "size": request.size,
+    }
+    recipe = recipes.adjusted(recipe, {key: value for key, value in chosen.items() if value})
+    if request.strict:
+        recipe = replace(recipe, gates=dict.fromkeys(recipe.gates, "reject"))
+    return recipe
+
+
+def _assets(identity: Any, uses: Sequence[AdapterUse], cards: Sequence[Any], request: GenerateRequest) -> list[Asset]:
+    assets = [Asset("base", identity.id, identity.license, identity.sha256)]
+    for use, card in zip(uses, cards, strict=True):
+        told = card.trained_on
+        photos = Asset(
+            "photos", use.name, str(told.get("license", "unknown")), str(told.get("digest", "")),
+            expires=str(told.get("expires", "")),
+        )  # fmt: skip
+        assets.append(Asset("adapter", use.name, card.license, card.weights_sha256, trained_on=(photos,)))
+    for file in request.poses:
+        assets.append(Asset("poses", file.name, "unknown"))
+    return assets
+
+
+def _make(store: Run, ready: Prepared, request: GenerateRequest) -> None:
+    """Rounds until every job has its picture: the plan, then all that was rejected, with new seeds, and so on.
+
+    Who is in a round follows from the rejections alone, so a resumed run draws the same batches as an undisturbed one.
+    """
+    context = _context(ready)
+    judges = [(name, rooms.member("gates", name), mode) for name, mode in ready.recipe.gates.items() if mode != "off"]
+    settings = ready.recipe.settings
+    base = ready.module.load(ready.identity, request.device)
+    base.attach(ready.uses)
+
+    controls: dict[str, Any] = {}
+
+    def steered(job: Job) -> Job:
+        steering = pose.prepare(job, int(settings["size"]), ready.own_poses)
+        points = json.dumps([[round(float(value), 1) for value in point] for point in steering.keypoints])
+        controls[job.id] = steering.control
+        return replace(job, requested={**job.requested, "pose_name": steering.pose_name, "keypoints": points})
+
+    with Progress(request.count, f"generate {ready.folder.name}", "pictures", already=store.made) as progress:
+        for attempt in range(TRIES):
+            controls.clear()
+            wanted = {job.id for job in store.pending(ready.jobs) if job.attempt == attempt}
+            if not wanted:
+                continue
+            members = [job for job in ready.jobs if store.rejections(job) >= attempt]
+            jobs = [steered(_at(job, attempt)) for job in members]
+            for pictures in local.draw(base, jobs, wanted, lambda job: controls[job.id], settings):
+                for picture in pictures:
+                    _judge(store, picture, judges, context, progress)
+    short = store.pending(ready.jobs)
+    if short:
+        raise SynthgenError(_short(ready.folder, short))
+
+
+def _at(job: Job, attempt: int) -> Job:
+    """The job at its so-manyeth try."""
+    for _ in range(attempt):
+        job = plan.retry(job)
+    return job
+
+
+def _judge(store: Run, picture: Picture, judges: Sequence[Any], context: Any, progress: Progress) -> None:
+    said: list[Judgement] = []
+    refused = False
+    for _, gate, mode in judges:
+        judgement = gate.judge(picture)
+        refused |= mode == "reject" and not judgement.accepted
+        said.append(judgement)
+    record = provenance.record(picture, context, said)
+    png = provenance.png_bytes(picture, record)
+    if refused:
+        store.reject(picture, said, png)
+        progress.step(0, f"{store.rejected} rejected")
+    else:
+        store.add(picture, record, png)
+        progress.step()
+
+
+def _context(ready: Prepared) -> provenance.Context:
+    identity = ready.identity
+    told = tuple(
+        {
+            "name": use.name, "sha256": card.weights_sha256, "weight": use.weight, "license": card.license,
+            "trigger": card.trigger, "photos_digest": str(card.trained_on.get("digest", "")),
+        }
+        for use, card in zip(ready.uses, ready.cards, strict=True)
+    )  # fmt: skip
+    return provenance.Context(
+        base={"id": identity.id, "sha256": identity.sha256, "license": identity.license},
+        adapters=told,
+        verdict=ready.verdict,
+        pipeline=ready.recipe.name,
+        settings=dict(ready.recipe.settings),
+        versions={name: version(name) for name in LIBRARIES},
+        pose_license="unknown" if ready.own_poses else "Apache-2.0",
+        plan=plan.digest(ready.plan),
+    )
+
+
+def _short(folder: Path, short: Sequence[Job]) -> str:
+    """Which cells could not be filled, worst first."""
+    cells = plan.cells(short)
+    worst = sorted(((count, axis, value) for axis, row in cells.items() for value, count in row.items()), reverse=True)
+    named = ", ".join(f"{axis}={value} ({count})" for count, axis, value in worst[:5])
+    return (
+        f"{folder}: {len(short)} pictures were rejected {TRIES} times each; short cells: {named}. "
+        "What is finished is kept; see rejected/ and report.html."
+    )
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

@@ -1,0 +1,259 @@
+"""A folder of photos, read and checked: one concept. No file in it is trusted.
+
+read -> ImageSet      pixels, square, views -> what training sees
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import os
+import warnings
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from synthgen import image_file, photo_table, vocabulary
+from synthgen.errors import RequestError, UnreadableImage
+from synthgen.rights_file import rights_beside
+from synthgen.types import ImageSet, Photo, Rights
+
+if TYPE_CHECKING:
+    import numpy as np
+    from PIL import Image
+
+__all__ = ["pixels", "read", "rights_beside", "square", "views"]
+
+COMPANIONS = (".txt", ".toml", ".csv", ".json", ".jsonl", ".md")  # captions, tables, rights: never meant as pictures
+LITTER = ("thumbs.db", "desktop.ini")
+SMALL_PX = 256  # the copy that near-duplicates are looked for in
+HASH_BITS = 4  # of 64: at most so many may differ between near-duplicates
+COLOUR_LEVELS = 14.0  # of 255: at most so much may the mean colour of any sixteenth of the picture differ
+LISTED = 50  # reasons in one message
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What near-duplicates share."""
+
+    bits: int  # 64-bit perceptual hash
+    colours: Any  # (4, 4, 3) float32, 0 to 255
+
+
+def read(folder: Path, rights: Rights | None = None) -> ImageSet:
+    """Every picture directly in a folder, checked by decoding it, in the order of the names.
+
+    Unreadable files among good ones are named in `skipped`, near-duplicates are marked and stay. Rights: as given,
+    else from rights.toml beside the photos, else unknown. Sub-folders are other concepts and are not read.
+    Raises RequestError for no folder, for an empty one, and where no picture is good.
+    """
+    folder = _existing(Path(folder).expanduser())
+    stated = rights or rights_beside(folder) or Rights()
+    table = photo_table.read(folder)
+    offered, skipped = _offered(folder)
+    if not offered:
+        raise RequestError(_nothing(folder, skipped))
+    photos: list[Photo] = []
+    looks: list[_Look] = []
+    named = vocabulary.category_of(folder.resolve().name)
+    for path in offered:
+        stated_category = table.get(photo_table.key(path.name), {}).get("category", "")
+        try:
+            photo, look = _checked(path, vocabulary.category_of(stated_category) if stated_category else named)
+        except UnreadableImage as error:
+            skipped.append((path.name, str(error)))
+            continue
+        photos.append(replace(photo, duplicate_of=_twin(photo, look, photos, looks)))
+        looks.append(look)
+    skipped.sort()
+    if not photos:
+        raise RequestError(f"{folder} has no readable picture. {_listed(skipped)} Nothing was changed.")
+    return ImageSet(folder, tuple(photos), _majority(photos), stated, _digest(photos), tuple(skipped))
+
+
+def pixels(photo: Photo, size: int | None = None) -> Image.Image:
+    """A photo as RGB: upright, sRGB, alpha over white, no metadata.
+
+    size  px that the longest side may have; larger photos are shrunk to it, smaller ones are not enlarged
+    Raises UnreadableImage where the file has gone or has changed since it was read.
+    """
+    try:
+        return image_file.decode(photo.path, size).image
+    except UnreadableImage as error:
+        raise UnreadableImage(f"{photo.path}: {error}. It could be read before; was it changed?") from error
+
+
+def square(image: Image.Image, size: int) -> Image.Image:
+    """RGB size x size: resized without distortion, the rest filled with the median colour of the edges it adjoins."""
+    import numpy as np
+    from PIL import Image
+
+    image = image.convert("RGB")
+    width, height = image.size
+    scale = size / max(width, height)
+    fitted = (max(1, round(width * scale)), max(1, round(height * scale)))
+    small = image.resize(fitted, Image.Resampling.LANCZOS, reducing_gap=3.0)
+    if fitted == (size, size):
+        return small
+    array = np.asarray(small)
+    edges = array[:, [0, -1]] if fitted[0] < size else array[[0, -1], :]
+    ground = np.median(edges.reshape(-1, 3), axis=0).round().astype(int)
+    padded = Image.new("RGB", (size, size), (int(ground[0]), int(ground[1]), int(ground[2])))
+    padded.paste(small, ((size - fitted[0]) // 2, (size - fitted[1]) // 2))
+    return padded
+
+
+def views(image: Image.Image, count: int, size: int, seed: int, mirror: float = 0.5) -> list[np.ndarray]:
+    """Training views of one picture: `count` arrays (size, size, 3) uint8, the same for the same seed.
+
+    The first is the picture as it is, squared. The others are mirrored, turned, scaled and shifted a little, edges
+    continued, and lit a little differently; hue and pattern stay, because they are the product.
+    mirror  share of views that are mirrored, 0 to 1; 0 keeps lettering readable
+    """
+    import numpy as np
+
+    plain = np.asarray(square(image, size))
+    if count < 2:
+        return [plain.copy()] * max(count, 0)
+    vary = _variation(seed, mirror)
+    return [plain.copy(), *(np.ascontiguousarray(vary(image=plain)["image"]) for _ in range(count - 1))]
+
+
+def _variation(seed: int, mirror: float) -> Any:
+    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # else importing it asks a server for its newest version
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import albumentations
+    import cv2
+
+    affine = albumentations.Affine(
+        scale=(0.88, 1.08),
+        translate_percent=(-0.04, 0.04),
+        rotate=(-6, 6),
+        keep_ratio=True,  # else width and height are scaled apart, and a checked shirt is no longer that shirt
+        border_mode=cv2.BORDER_REPLICATE,
+        p=1.0,
+    )
+    # Nearly all of it is gain, which leaves the proportions of red, green and blue alone: the colour is the product.
+    light = albumentations.RandomBrightnessContrast(brightness_limit=0.02, contrast_limit=(-0.12, 0.06), p=0.8)
+    return albumentations.Compose([albumentations.HorizontalFlip(p=mirror), affine, light], seed=seed)
+
+
+def _existing(folder: Path) -> Path:
+    if folder.is_dir():
+        if not os.access(folder, os.R_OK | os.X_OK):
+            raise RequestError(f"{folder} may not be read by this user. Change its permissions or name another folder.")
+        return folder
+    if folder.exists():
+        raise RequestError(f"{folder} is a file; photos are read from a folder. Put it into one and name that.")
+    beside = folder.parent
+    readable = beside.is_dir() and os.access(beside, os.R_OK | os.X_OK)
+    known = [entry.name for entry in beside.iterdir() if entry.is_dir()] if readable else []
+    near = difflib.get_close_matches(folder.name, known, n=1, cutoff=0.5)
+    hint = f" Did you mean '{beside / near[0]}'?" if near else ""
+    raise RequestError(f"there is no folder '{folder}'.{hint} Name the folder that holds the photos.")
+
+
+def _offered(folder: Path) -> tuple[list[Path], list[tuple[str, str]]]:
+    """Files that by their names are pictures, in order; and what was passed over, with reasons."""
+    try:
+        entries = sorted(folder.iterdir(), key=lambda entry: entry.name)
+    except OSError as error:
+        raise RequestError(f"{folder} cannot be read: {error.strerror}.") from error
+    home = folder.resolve()
+    offered: list[Path] = []
+    skipped: list[tuple[str, str]] = []
+    for entry in entries:
+        suffix = entry.suffix.lower()
+        if entry.name.startswith(".") or suffix in COMPANIONS or entry.name.lower() in LITTER:
+            continue
+        if entry.is_dir() and not entry.is_symlink():
+            if _has_pictures(entry):
+                skipped.append((entry.name + "/", "a sub-folder is not part of this set"))
+        elif entry.is_symlink() and not entry.resolve().is_relative_to(home):
+            skipped.append((entry.name, "a link that leads out of the folder"))
+        elif suffix not in image_file.SUFFIXES:
+            skipped.append((entry.name, f"ignored: '{suffix or entry.name}' is no kind of picture that is read"))
+        elif not entry.is_file():
+            skipped.append((entry.name, "a link to nothing" if entry.is_symlink() else "not a regular file"))
+        else:
+            offered.append(entry)
+    return offered, skipped
+
+
+def _has_pictures(folder: Path) -> bool:
+    try:
+        return any(entry.suffix.lower() in image_file.SUFFIXES for entry in folder.iterdir())
+    except OSError:
+        return False
+
+
+def _nothing(folder: Path, skipped: Sequence[tuple[str, str]]) -> str:
+    """Why a folder offers no picture, and what to do."""
+    below = [name for name, _ in skipped if name.endswith("/")]
+    if below:
+        return (
+            f"{folder} has no picture itself, but {len(below)} of its sub-folders have: {', '.join(below[:6])}"
+            f"{', ...' if len(below) > 6 else ''}. One folder is one product: use --per-folder for an adapter each, "
+            f"or name one: --images {folder / below[0]}"
+        )
+    kinds = "JPEG, PNG, WebP, TIFF, BMP, GIF or HEIC"
+    if skipped:
+        return f"{folder} has no picture. {_listed(skipped)} Put {kinds} files into it."
+    empty = "is empty" if not any(folder.iterdir()) else "has no picture"
+    return f"{folder} {empty}. Put {kinds} files into it; one is enough."
+
+
+def _listed(skipped: Sequence[tuple[str, str]]) -> str:
+    lines = [f"{name}: {reason}" for name, reason in skipped[:LISTED]]
+    if len(skipped) > LISTED:
+        lines.append(f"and {len(skipped) - LISTED} more")
+    return "; ".join(lines) + "."
+
+
+def _checked(path: Path, category: str) -> tuple[Photo, _Look]:
+    """One file read whole: hashed, decoded, looked at. Raises UnreadableImage with the reason."""
+    decoded = image_file.decode(path, SMALL_PX)
+    try:
+        with path.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise UnreadableImage(f"cannot be read: {error.strerror}") from error
+    return Photo(path, sha256, decoded.width, decoded.height, category), _look(decoded.image)
+
+
+def _look(image: Image.Image) -> _Look:
+    import imagehash
+    import numpy as np
+    from PIL import Image
+
+    colours = np.asarray(image.resize((4, 4), Image.Resampling.BOX), dtype=np.float32)
+    return _Look(int(str(imagehash.phash(image)), 16), colours)
+
+
+def _twin(photo: Photo, look: _Look, photos: Sequence[Photo], looks: Sequence[_Look]) -> str:
+    """The name of the kept photo that this one repeats, or "". A plain shirt in another colour is no repeat."""
+    import numpy as np
+
+    for earlier, other in zip(photos, looks, strict=True):
+        if earlier.duplicate_of:
+            continue
+        if earlier.sha256 == photo.sha256:
+            return earlier.path.name
+        if (look.bits ^ other.bits).bit_count() > HASH_BITS:
+            continue
+        if float(np.abs(look.colours - other.colours).mean(axis=2).max()) <= COLOUR_LEVELS:
+            return earlier.path.name
+    return ""
+
+
+def _majority(photos: Sequence[Photo]) -> str:
+    """The category of more than half of the photos, else ""."""
+    category, count = Counter(photo.category for photo in photos).most_common(1)[0]
+    return category if 2 * count > len(photos) else ""
+
+
+def _digest(photos: Sequence[Photo]) -> str:
+    return hashlib.sha256("\n".join(sorted(photo.sha256 for photo in photos)).encode()).hexdigest()

@@ -1,0 +1,157 @@
+"""Makes mini again: render its world, train its parts, look at the result, write the bundle.
+
+python -m synthgen.mini all --minutes 600        everything, in a work folder; killed at any moment, it goes on
+python -m synthgen.mini evaluate                 what the shipped weights reach
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from synthgen import resources
+
+if TYPE_CHECKING:
+    from synthgen.mini.models import Parts
+
+SHARES = {"autoencoder": 0.25, "denoiser": 0.75}  # of the minutes; rendering and encoding come on top
+WORK = click.option(
+    "--work", type=click.Path(path_type=Path), default=Path("build/mini"), show_default=True,
+    help="Renders, latents and checkpoints.",
+)  # fmt: skip
+
+
+@click.group(context_settings={"max_content_width": 110})
+def main() -> None:
+    """Render, train, evaluate and bundle the embedded base."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+@main.command()
+@WORK
+@click.option("--count", type=click.IntRange(1), default=12000, show_default=True, help="Renders, in shards of 500.")
+@click.option("--workers", type=click.IntRange(1), default=2, show_default=True, help="Processes.")
+def render(work: Path, count: int, workers: int) -> None:
+    """Render the training set; shards that are there are kept.
+
+    Example: python -m synthgen.mini render --count 12000
+    """
+    from synthgen.mini import dataset
+
+    for shard in dataset.render_many(work / "renders", -(-count // dataset.SHARD), workers):
+        click.echo(f"rendered {shard.stem}", err=True)
+
+
+@main.command()
+@WORK
+@click.option("--minutes", type=click.FloatRange(min=0.01), required=True, help="Time to train, earlier tries counted.")
+def autoencoder(work: Path, minutes: float) -> None:
+    """Train the autoencoder on the renders and on procedural textures.
+
+    Example: python -m synthgen.mini autoencoder --minutes 30
+    """
+    from synthgen.mini import autoencoder as trainer
+
+    _prepare_torch()
+    vae = trainer.fit(work / "renders", work / "vae.safetensors", trainer.Budget(minutes))
+    vae.save_pretrained(work / "vae", safe_serialization=True)
+
+
+@main.command()
+@WORK
+@click.option("--minutes", type=click.FloatRange(min=0.01), required=True, help="Time to train, earlier tries counted.")
+@click.option("--fresh", is_flag=True, help="Start from nothing, not from the shipped weights.")
+def denoiser(work: Path, minutes: float, fresh: bool) -> None:
+    """Train UNet, text encoder and pose ControlNet together, then write the bundle into WORK/weights.
+
+    Example: python -m synthgen.mini denoiser --minutes 90
+    """
+    from synthgen.mini import denoiser as trainer
+    from synthgen.mini import models
+
+    _prepare_torch()
+    parts = _parts(work, fresh)
+    budget = trainer.Budget(minutes)
+    parts = trainer.fit(work / "renders", parts, work / "denoiser.safetensors", budget)
+    models.save_bundle(parts, work / "weights")
+    click.echo(work / "weights")
+
+
+@main.command()
+@WORK
+@click.option(
+    "--minutes", type=click.FloatRange(min=0.1), default=600, show_default=True, help="Time for all training."
+)
+@click.option("--count", type=click.IntRange(1), default=40000, show_default=True, help="Renders.")
+@click.option("--workers", type=click.IntRange(1), default=2, show_default=True, help="Processes that render.")
+@click.pass_context
+def all(context: click.Context, work: Path, minutes: float, count: int, workers: int) -> None:
+    """All of it from nothing: renders, autoencoder, denoiser, bundle.
+
+    Example: python -m synthgen.mini all --minutes 600
+    """
+    context.invoke(render, work=work, count=count, workers=workers)
+    context.invoke(autoencoder, work=work, minutes=minutes * SHARES["autoencoder"])
+    context.invoke(denoiser, work=work, minutes=minutes * SHARES["denoiser"], fresh=True)
+
+
+@main.command()
+@click.option("--weights", type=click.Path(path_type=Path), default=None, help="A bundle.  [default: the shipped one]")
+@click.option("--photos", type=click.Path(path_type=Path), default=None, help="A folder of photos to reconstruct too.")
+@click.option("--sheet", type=click.Path(path_type=Path), default=None, help="Write a sheet of pictures here (PNG).")
+def evaluate(weights: Path | None, photos: Path | None, sheet: Path | None) -> None:
+    """How well the autoencoder carries renders and photos it never saw, and a sheet to look at.
+
+    Example: python -m synthgen.mini evaluate --sheet sheet.png
+    """
+    from synthgen.mini import evaluation, models
+
+    _prepare_torch()
+    parts = models.load_bundle(weights or resources.mini_weights())
+    for line in evaluation.reconstruction(parts.vae, photos):
+        click.echo(line)
+    if sheet:
+        from synthgen.mini.sheet import write_sheet
+
+        write_sheet(parts, sheet)
+        click.echo(sheet)
+
+
+def _prepare_torch() -> None:
+    """As many threads as cores; denormal numbers, which a training run meets early on, cost a hundredfold."""
+    import cv2
+    import torch
+
+    torch.set_num_threads(os.cpu_count() or 1)
+    torch.set_flush_denormal(True)
+    cv2.setNumThreads(1)
+
+
+def _parts(work: Path, fresh: bool) -> Parts:
+    """The parts to train: the shipped ones where they are, with the work folder's own autoencoder if there is one."""
+    import torch
+    from diffusers import AutoencoderKL
+
+    from synthgen.mini import models
+    from synthgen.mini.dataset import corpus
+
+    shipped = resources.mini_weights()
+    own = work / "vae" / "config.json"
+    if not fresh and (shipped / "model_index.json").is_file():
+        parts = models.load_bundle(shipped)
+        if own.is_file():
+            parts.vae = AutoencoderKL.from_pretrained(work / "vae", use_safetensors=True)
+        return parts
+    torch.manual_seed(0)
+    tokenizer = models.build_tokenizer(corpus(), work / "tokenizer")
+    vae = AutoencoderKL.from_pretrained(work / "vae", use_safetensors=True).requires_grad_(False)
+    unet = models.build_unet()
+    text_encoder = models.build_text_encoder(tokenizer)
+    return models.Parts(vae, unet, text_encoder, tokenizer, models.build_controlnet(unet), models.build_scheduler())
+
+
+if __name__ == "__main__":
+    main()

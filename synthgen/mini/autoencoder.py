@@ -1,0 +1,190 @@
+"""Trains mini's autoencoder on renders and procedural textures. No photo is seen.
+
+What a prototype taught: without the latent anchor chroma collapses to grey; small crops give more steps per minute;
+the last part must be at full size, for a network trained on crops alone loses up to 3 dB there.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from synthgen.mini.dataset import shards
+from synthgen.mini.models import LATENT_NOISE, build_vae
+from synthgen.mini.textures import texture
+
+TEXTURE_SHARE = 0.35
+PHASES = ((0.4, 64, 8), (0.72, 128, 4), (1.0, 256, 2))  # until this share of the time: crop px, batch
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long to train, and how fast."""
+
+    minutes: float
+    learning_rate: float = 1.2e-3
+
+
+class _Crops:
+    """Draws batches of crops, (b, 3, s, s) float32 in [-1, 1], from renders and textures."""
+
+    def __init__(self, folder: Path, seed: int) -> None:
+        self.rng = np.random.default_rng(seed)
+        self.folder = folder
+        self.textures = np.stack([texture(number) for number in range(400)])
+        self.next_texture = 400
+        self.renders: list[np.ndarray] = []
+        self.looked = 0.0
+
+    def _refresh(self) -> None:
+        if time.monotonic() - self.looked > 60:
+            self.renders = [shard.pixels() for shard in shards(self.folder)]
+            self.looked = time.monotonic()
+
+    def _picture(self) -> np.ndarray:
+        if not self.renders or self.rng.random() < TEXTURE_SHARE:
+            slot = int(self.rng.integers(len(self.textures)))
+            if self.rng.random() < 0.02:  # the pool is renewed slowly: drawing a texture costs 10 ms
+                self.textures[slot] = texture(self.next_texture)
+                self.next_texture += 1
+            return self.textures[slot]
+        shard = self.renders[int(self.rng.integers(len(self.renders)))]
+        return shard[int(self.rng.integers(len(shard)))]
+
+    def draw(self, count: int, size: int) -> Any:
+        import cv2
+        import torch
+
+        self._refresh()
+        out = np.empty((count, size, size, 3), np.uint8)
+        for row in range(count):
+            picture = self._picture()
+            if size == 64 and self.rng.random() < 0.5:
+                picture = cv2.resize(np.ascontiguousarray(picture), (128, 128), interpolation=cv2.INTER_AREA)
+            y, x = (int(self.rng.integers(0, picture.shape[0] - size + 1)) for _ in range(2))
+            piece = picture[y : y + size, x : x + size]
+            out[row] = piece[:, ::-1] if self.rng.random() < 0.5 else piece
+        return torch.from_numpy(out).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def _opponent(pixels: Any) -> Any:
+    """(b, 3, h, w) RGB -> lightness, red-green, blue-yellow."""
+    import torch
+
+    red, green, blue = pixels[:, 0], pixels[:, 1], pixels[:, 2]
+    return torch.stack([0.3 * red + 0.59 * green + 0.11 * blue, red - green, blue - (red + green) / 2], 1)
+
+
+def _loss(out: Any, real: Any) -> Any:
+    """Colour, chroma, pooled colour and edges at three scales; weights from the prototype."""
+    import torch.nn.functional as F
+
+    difference = out - real
+    loss = difference.abs().mean() + 2 * difference.square().mean()
+    chroma = _opponent(difference)[:, 1:]
+    loss = loss + 1.0 * chroma.abs().mean() + 3 * chroma.square().mean()
+    pooled = F.avg_pool2d(difference, 8)
+    loss = loss + pooled.abs().mean() + 2 * pooled.square().mean()
+    for scale in (1, 2, 4):
+        small = F.avg_pool2d(difference, scale) if scale > 1 else difference
+        edges = (small[..., 1:] - small[..., :-1]).abs().mean() + (small[..., 1:, :] - small[..., :-1, :]).abs().mean()
+        loss = loss + 0.5 * edges
+    return loss
+
+
+def _anchor(latents: Any, real: Any) -> Any:
+    """How far the first three channels are from a small thumbnail: keeps colour alive, and gives free previews."""
+    import torch
+    import torch.nn.functional as F
+
+    wanted = F.avg_pool2d(_opponent(real), 8) * torch.tensor([1.5, 3.0, 3.0]).view(1, 3, 1, 1)
+    return F.mse_loss(latents[:, :3].float(), wanted)
+
+
+def fit(folder: Path, state: Path, budget: Budget) -> Any:
+    """Train for the budget, resuming from `state`; returns the autoencoder with normalised latents.
+
+    folder  finished render shards; more may arrive while this runs
+    state   checkpoint, written every minute, removed by nobody
+    """
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    torch.manual_seed(0)
+    vae = build_vae()
+    with torch.no_grad():  # the posterior's width is fixed: left in the loss, KL drives it to 1
+        vae.quant_conv.weight[4:] = 0
+        vae.quant_conv.bias[4:] = 2 * float(np.log(LATENT_NOISE))
+    spent = 0.0
+    if state.exists():
+        tensors = load_file(state)
+        spent = float(tensors.pop("spent"))
+        vae.load_state_dict(tensors)
+    optimizer = torch.optim.AdamW(vae.parameters(), lr=budget.learning_rate, betas=(0.9, 0.99), weight_decay=0.0)
+    crops = _Crops(folder, seed=int(spent))
+    total = budget.minutes * 60
+    began, saved, step, shown = time.monotonic() - spent, time.monotonic(), 0, 0.0
+    while (now := time.monotonic() - began) < total:
+        done = now / total
+        crop, batch = next((size, count) for until, size, count in PHASES if done < until)
+        decay = 1.0 if done < 0.5 else max(0.02, (1 - done) / 0.5)
+        for group in optimizer.param_groups:
+            group["lr"] = budget.learning_rate * decay * min(1.0, (step + 1) / 100)
+        real = crops.draw(batch, crop)
+        with torch.autocast("cpu", torch.bfloat16):
+            latents = vae.quant_conv(vae.encoder(real))[:, :4]
+            out = vae.decode(latents + LATENT_NOISE * torch.randn_like(latents)).sample
+        weight = max(0.1, 1.5 * (1 - done / 0.5))
+        loss = _loss(out.float(), real) + weight * _anchor(latents, real) + 2e-3 * latents.float().square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        vae.quant_conv.weight.grad[4:] = 0
+        vae.quant_conv.bias.grad[4:] = 0
+        torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
+        optimizer.step()
+        step += 1
+        if step % 50 == 0:
+            error = float((out.detach().float() - real).square().mean()) / 4
+            shown = -10 * np.log10(error) if shown == 0 else 0.8 * shown + 0.2 * -10 * np.log10(error)
+            print(
+                f"autoencoder {now / 60:5.1f} min  step {step}  {crop} px  {shown:.2f} dB  loss {loss.item():.3f}",
+                flush=True,
+            )
+        if time.monotonic() - saved > 60:
+            _save(vae, state, now, save_file)
+            saved = time.monotonic()
+    _save(vae, state, total, save_file)
+    return normalised(vae, crops)
+
+
+def _save(vae: Any, state: Path, spent: float, save_file: Any) -> None:
+    import torch
+
+    tensors = {name: value.contiguous() for name, value in vae.state_dict().items()}
+    part = state.with_suffix(".part")
+    save_file({**tensors, "spent": torch.tensor(spent)}, part)
+    part.replace(state)
+
+
+def normalised(vae: Any, crops: _Crops) -> Any:
+    """The same autoencoder with zero-mean, unit-variance latent channels.
+
+    Pipelines scale latents by one number; the channels differ threefold. So the scales are folded into the quantising
+    convolutions: what decodes is the same picture.
+    """
+    import torch
+
+    with torch.no_grad():
+        means = torch.cat([vae.quant_conv(vae.encoder(crops.draw(8, 256)))[:, :4] for _ in range(16)])
+        mean, std = means.mean((0, 2, 3)), means.std((0, 2, 3))
+        vae.quant_conv.weight[:4] /= std.view(4, 1, 1, 1)
+        vae.quant_conv.bias[:4] = (vae.quant_conv.bias[:4] - mean) / std
+        vae.quant_conv.bias[4:] = 2 * torch.log(LATENT_NOISE / std)
+        inner = vae.post_quant_conv
+        inner.bias += (inner.weight[:, :, 0, 0] * mean).sum(1)
+        inner.weight *= std.view(1, 4, 1, 1)
+    return vae

@@ -1,0 +1,259 @@
+"""Trains mini's UNet, text encoder and pose ControlNet together, on latents of renders.
+
+The ControlNet learns from the first step on, in every second batch: the skeleton then carries the body's layout, and
+what is left for the text is colour, garment and place. Most steps are at full size; a short start at half size makes
+steps four times as cheap while the words find their meaning.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from synthgen.mini.dataset import Shard, shards
+from synthgen.mini.models import LATENT_NOISE, Parts
+
+CAPTION_DROPOUT = 0.1
+CONTROL_SHARE = 0.5  # of the batches
+EMA_DECAY = 0.998
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long to train, and how fast."""
+
+    minutes: float
+    half_size_share: float = 0.2  # of the time, at 128 px, at the start
+    learning_rate: float = 8e-4
+    batch: int = 12
+    sheet_minutes: float = 8.0  # between test sheets; 0 for none
+
+
+class Latents:
+    """Latents, keypoints and captions of all finished shards at one picture size."""
+
+    def __init__(self, folder: Path, vae: Any, size: int) -> None:
+        self.size = size
+        self.latents: list[np.ndarray] = []
+        self.points: list[np.ndarray] = []
+        self.rows: list[dict] = []
+        for shard in shards(folder):
+            self.latents.append(encoded(shard, vae, size))
+            self.points.append(shard.keypoints() * np.array([size / 256, size / 256, 1], np.float32))
+            self.rows += shard.rows()
+        self.all_latents = np.concatenate(self.latents)
+        self.all_points = np.concatenate(self.points)
+        self.people = np.flatnonzero([row["kind"] == "person" for row in self.rows])
+
+    def draw(self, rng: np.random.Generator, count: int, control: bool) -> tuple[Any, list[str], Any]:
+        """(latents (b, 4, s, s), captions, control pictures (b, 3, 8 s, 8 s) in [0, 1] or None)."""
+        import torch
+
+        from synthgen.mini.world import caption
+        from synthgen.poses import draw_skeleton
+
+        chosen = rng.choice(self.people, count) if control else rng.integers(len(self.rows), size=count)
+        latents = torch.from_numpy(self.all_latents[chosen].astype(np.float32))
+        latents = latents + LATENT_NOISE * torch.randn_like(latents)
+        texts = [
+            "" if rng.random() < CAPTION_DROPOUT else caption(self.rows[row]["labels"], rng)
+            for row in chosen
+        ]
+        if not control:
+            return latents, texts, None
+        drawn = np.stack([draw_skeleton(self.all_points[row], self.size) for row in chosen])
+        return latents, texts, torch.from_numpy(drawn).permute(0, 3, 1, 2).float() / 255
+
+
+def encoded(shard: Shard, vae: Any, size: int) -> np.ndarray:
+    """Mean latents of a shard, (n, 4, size/8, size/8) float16, made once and kept beside it."""
+    import cv2
+    import torch
+
+    target = shard.stem.with_suffix(f".latents{size}.npy")
+    if not target.exists():
+        pixels, parts = shard.pixels(), []
+        for start in range(0, len(pixels), 20):
+            block = pixels[start : start + 20]
+            if size != 256:
+                block = np.stack([cv2.resize(p, (size, size), interpolation=cv2.INTER_AREA) for p in block])
+            batch = torch.from_numpy(np.ascontiguousarray(block)).permute(0, 3, 1, 2).float() / 127.5 - 1
+            with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+                parts.append(vae.encode(batch).latent_dist.mean.float().numpy().astype(np.float16))
+        part = target.with_suffix(".part")
+        with part.open("wb") as file:
+            np.save(file, np.concatenate(parts))
+        part.replace(target)
+    return np.load(target)
+
+
+class Trainer:
+    """Parameters, averages and optimizer of one training, saved and resumed as a whole."""
+
+    def __init__(self, parts: Parts, state: Path, learning_rate: float) -> None:
+        import torch
+
+        self.parts, self.state, self.learning_rate = parts, state, learning_rate
+        self.modules = torch.nn.ModuleDict(
+            {"unet": parts.unet, "text_encoder": parts.text_encoder, "controlnet": parts.controlnet}
+        )
+        self.average = copy.deepcopy(self.modules).requires_grad_(False)
+        self.optimizer = torch.optim.AdamW(
+            self.modules.parameters(), lr=learning_rate, betas=(0.9, 0.98), weight_decay=0.01, fused=True
+        )
+        self.step, self.seen, self.spent = 0, 0, 0.0
+        if state.exists():
+            self._load()
+
+    def _load(self) -> None:
+        from safetensors.torch import load_file
+
+        tensors = load_file(self.state)
+        told = json.loads(self.state.with_suffix(".json").read_text())
+        self.step, self.seen, self.spent = told["step"], told["seen"], told["spent"]
+
+        def under(prefix: str) -> dict:
+            return {key[len(prefix) :]: value for key, value in tensors.items() if key.startswith(prefix)}
+
+        self.modules.load_state_dict(under("now."))
+        self.average.load_state_dict(under("average."))
+        first, second = under("first."), under("second.")
+        for name, parameter in self.modules.named_parameters():
+            if name in first:
+                import torch
+
+                self.optimizer.state[parameter] = {
+                    "step": torch.tensor(float(self.step)),
+                    "exp_avg": first[name],
+                    "exp_avg_sq": second[name],
+                }
+
+    def save(self, spent: float) -> None:
+        """Write everything; the JSON that names the step is written last."""
+        from safetensors.torch import save_file
+
+        tensors = {f"now.{key}": value for key, value in self.modules.state_dict().items()}
+        tensors |= {f"average.{key}": value for key, value in self.average.state_dict().items()}
+        for name, parameter in self.modules.named_parameters():
+            kept = self.optimizer.state.get(parameter)
+            if kept:
+                tensors[f"first.{name}"], tensors[f"second.{name}"] = kept["exp_avg"], kept["exp_avg_sq"]
+        part = self.state.with_suffix(".part")
+        save_file({key: value.detach().contiguous() for key, value in tensors.items()}, part)
+        part.replace(self.state)
+        told = {"step": self.step, "seen": self.seen, "spent": spent}
+        part.write_text(json.dumps(told))
+        part.replace(self.state.with_suffix(".json"))
+
+    def follow(self) -> None:
+        """Move the average towards the present weights."""
+        import torch
+
+        decay = min(EMA_DECAY, (1 + self.step) / (10 + self.step))
+        with torch.no_grad():
+            pairs = zip(self.average.parameters(), self.modules.parameters(), strict=True)
+            averages, values = zip(*pairs, strict=True)
+            torch._foreach_lerp_(list(averages), list(values), 1 - decay)
+
+    def averaged(self) -> Parts:
+        """The averaged networks with the parts that were not trained here."""
+        told = self.average
+        return Parts(
+            self.parts.vae,
+            told["unet"],
+            told["text_encoder"],
+            self.parts.tokenizer,
+            told["controlnet"],
+            self.parts.scheduler,
+        )
+
+
+def loss_of(parts: Parts, batch: tuple[Any, list[str], Any], timesteps: Any) -> Any:
+    """v-prediction error of one batch, weighted by (min(SNR, 5) + 1) / (SNR + 1).
+
+    The weight is not zero at the last step, where the signal is: with zero terminal SNR the plain min-SNR weight would
+    leave the very first sampling step untrained.
+    """
+    import torch
+
+    latents, texts, control = batch
+    noise = torch.randn_like(latents)
+    noisy = parts.scheduler.add_noise(latents, noise, timesteps)
+    target = parts.scheduler.get_velocity(latents, noise, timesteps)
+    tokens = parts.tokenizer(
+        texts, padding="max_length", truncation=True, max_length=parts.tokenizer.model_max_length, return_tensors="pt"
+    ).input_ids
+    with torch.autocast("cpu", torch.bfloat16):
+        words = parts.text_encoder(tokens).last_hidden_state
+        extra = {}
+        if control is not None:
+            down, middle = parts.controlnet(noisy, timesteps, words, controlnet_cond=control, return_dict=False)
+            extra = {"down_block_additional_residuals": down, "mid_block_additional_residual": middle}
+        guess = parts.unet(noisy, timesteps, words, **extra).sample
+    alpha = parts.scheduler.alphas_cumprod[timesteps]
+    snr = alpha / (1 - alpha)
+    weight = (snr.clamp(max=5) + 1) / (snr + 1)
+    return (weight.view(-1, 1, 1, 1) * (guess.float() - target).square()).mean()
+
+
+def stratified(rng: np.random.Generator, count: int) -> Any:
+    """Timesteps spread evenly over the schedule; a few at the very end, where sampling starts."""
+    import torch
+
+    steps = ((np.arange(count) + rng.random(count)) / count * 1000).astype(np.int64)
+    steps[rng.random(count) < 0.06] = 999
+    return torch.from_numpy(rng.permutation(np.clip(steps, 0, 999)))
+
+
+def fit(folder: Path, parts: Parts, state: Path, budget: Budget) -> Parts:
+    """Train for the budget, resuming from `state` (checkpoint every two minutes); returns the averaged parts."""
+    import torch
+
+    trainer = Trainer(parts, state, budget.learning_rate)
+    torch.manual_seed(trainer.step)
+    rng = np.random.default_rng(trainer.step)
+    total = budget.minutes * 60
+    data: Latents | None = None
+    began = time.monotonic() - trainer.spent
+    saved = sheeted = time.monotonic()
+    smooth: dict[bool, float] = {}
+    while (spent := time.monotonic() - began) < total:
+        done = spent / total
+        size = 128 if done < budget.half_size_share else 256
+        if data is None or data.size != size:
+            data = Latents(folder, parts.vae, size)
+            print(f"denoiser: {len(data.rows)} renders at {size} px", flush=True)
+        rate = budget.learning_rate * min(1.0, (trainer.step + 1) / 150) * min(1.0, max(0.02, (1 - done) / 0.45))
+        for group in trainer.optimizer.param_groups:
+            group["lr"] = rate
+        control = rng.random() < CONTROL_SHARE
+        batch = data.draw(rng, budget.batch, control)
+        loss = loss_of(parts, batch, stratified(rng, budget.batch))
+        trainer.optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(trainer.modules.parameters(), 1.0)
+        trainer.optimizer.step()
+        trainer.step += 1
+        trainer.seen += budget.batch
+        trainer.follow()
+        value = loss.item()
+        smooth[control] = value if control not in smooth else 0.97 * smooth[control] + 0.03 * value
+        if trainer.step % 50 == 0:
+            told = f"plain {smooth.get(False, 0):.4f}  pose {smooth.get(True, 0):.4f}"
+            print(f"denoiser {spent / 60:5.1f} min  step {trainer.step}  {trainer.seen} seen  {told}", flush=True)
+        if time.monotonic() - saved > 120:
+            trainer.save(spent)
+            saved = time.monotonic()
+        if budget.sheet_minutes and time.monotonic() - sheeted > 60 * budget.sheet_minutes:
+            from synthgen.mini.sheet import write_sheet
+
+            write_sheet(trainer.averaged(), state.with_name(f"sheet-{trainer.step:06d}.png"))
+            sheeted = time.monotonic()
+    trainer.save(total)
+    return trainer.averaged()

@@ -1,0 +1,50 @@
+"""rights.toml beside a folder of photos: who owns them and what they may be used for."""
+
+from __future__ import annotations
+
+import datetime
+from dataclasses import fields
+from pathlib import Path
+
+from synthgen import toml_file
+from synthgen.errors import RequestError
+from synthgen.types import Rights
+
+NAME = "rights.toml"
+KEYS = tuple(field.name for field in fields(Rights))
+
+
+def rights_beside(folder: Path) -> Rights | None:
+    """What FOLDER/rights.toml states, or None where there is no such file.
+
+    Raises RequestError that names every problem at once: an unknown key with the nearest one, a value that is no
+    text, an `expires` that is no date. Nothing is granted by a file that cannot be read.
+    """
+    path = folder / NAME
+    if not path.is_file():
+        return None
+    stated = toml_file.read(path)
+    problems = [problem for key, value in stated.items() if (problem := _problem(key, value))]
+    if problems:
+        raise RequestError(f"{path}: {' '.join(problems)} Nothing was changed.")
+    return Rights(**{key: _text(value) for key, value in stated.items() if _text(value) or key != "license"})
+
+
+def _problem(key: str, value: object) -> str:
+    """What is wrong with one line, or ""."""
+    if key not in KEYS:
+        return f"unknown key '{key}'.{toml_file.suggestion(key, KEYS)}"
+    if key == "expires":
+        try:
+            datetime.date.fromisoformat(_text(value)[:10])
+        except ValueError:
+            return f"expires is '{value}', wanted a date such as 2027-12-31." if value != "" else ""
+        return ""
+    return "" if isinstance(value, str) else f"{key} is {value!r}, wanted text in quotes."
+
+
+def _text(value: object) -> str:
+    """TOML has dates of its own; the record keeps them as ISO text."""
+    if isinstance(value, datetime.datetime | datetime.date):
+        return value.isoformat()
+    return value.strip() if isinstance(value, str) else ""

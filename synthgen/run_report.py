@@ -1,0 +1,138 @@
+"""What a run shows of itself: metadata.csv for programs, report.html for people."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from typing import Any
+
+COLUMNS = ("file_name", "job_id", "split", "label", "sku", "category", "prompt", "seed", "base", "adapters",
+           "license_verdict", "license_reason")  # fmt: skip
+SPLIT = "train"
+THUMBNAILS = 48
+MOST_ROWS = 60  # an axis with more values (keypoints, say) is no table to look at
+Lines = Sequence[Mapping[str, Any]]
+STYLE = """
+:root { color-scheme: light dark; --ink: #1f2430; --soft: #667; --line: #d8dbe2; --bar: #7c9cd6; --paper: #fbfbfd; }
+@media (prefers-color-scheme: dark) {
+  :root { --ink: #e7e9ef; --soft: #9aa; --line: #3a3f4b; --bar: #5577b5; --paper: #16181d; } }
+body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper); max-width: 70rem;
+  margin: 2rem auto; padding: 0 1rem; }
+h1 { font-size: 1.5rem; margin-bottom: 0; } h2 { font-size: 1.1rem; margin-top: 2rem; } p { color: var(--soft); }
+.axes { display: grid; grid-template-columns: repeat(auto-fill, minmax(16rem, 1fr)); gap: 1.5rem; }
+table { border-collapse: collapse; width: 100%; font-size: .85rem; } caption { text-align: left; font-weight: 600; }
+td { padding: .1rem .4rem; border-bottom: 1px solid var(--line); } td.n { text-align: right; width: 3rem; }
+meter { width: 6rem; } .verdict { border-left: 4px solid var(--bar); padding-left: 1rem; }
+.pictures { display: grid; grid-template-columns: repeat(auto-fill, minmax(9rem, 1fr)); gap: .6rem; }
+figure { margin: 0; } img { width: 100%; border-radius: 4px; display: block; }
+figcaption { font-size: .7rem; color: var(--soft); overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
+"""
+
+
+def table(lines: Lines) -> str:
+    """metadata.csv: one row for each picture in plan order, `file_name` first; \\n line ends.
+
+    Requested and measured labels are columns apart; a value that was not measured is an empty cell.
+    """
+    requested = _keys(lines, "requested")
+    measured = _keys(lines, "measured")
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow([*COLUMNS, *(f"requested_{key}" for key in requested), *(f"measured_{key}" for key in measured)])
+    for line in lines:
+        lineage = line["lineage"]
+        cells = [lineage["requested"].get(key, "") for key in requested]
+        writer.writerow([*_fixed(line), *cells, *(lineage["measured"].get(key, "") for key in measured)])
+    return buffer.getvalue()
+
+
+def page(name: str, count: int, lines: Lines, rejections: Lines) -> str:
+    """report.html: counts per axis, the licence verdict, what was rejected, and the first pictures. Stands alone."""
+    state = "finished" if len(lines) >= count else "not finished"
+    parts = [
+        f"<h1>{escape(name)}</h1>",
+        f"<p>{len(lines)} of {count} pictures, {state}. Every picture is synthetic; its lineage stands inside it and "
+        "in records.jsonl, its labels in metadata.csv.</p>",
+        _verdict(lines),
+        "<h2>Labels asked for</h2>",
+        f'<div class="axes">{"".join(_axis(key, lines) for key in _keys(lines, "requested"))}</div>',
+        _rejected(rejections),
+        "<h2>Pictures</h2>",
+        f'<div class="pictures">{"".join(_thumbnail(line) for line in lines[:THUMBNAILS])}</div>',
+    ]
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{escape(name)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
+        + "\n".join(parts)
+        + "\n</body>\n</html>\n"
+    )
+
+
+def _fixed(line: Mapping[str, Any]) -> list[str]:
+    """The cells of COLUMNS."""
+    lineage = line["lineage"]
+    category, adapters = lineage["job"]["category"], lineage["adapters"]
+    return [
+        line["file_name"],
+        line["job_id"],
+        SPLIT,
+        category,
+        "+".join(str(item["name"]) for item in adapters),  # one adapter is one product, so its name is the SKU
+        category,
+        lineage["prompt"],
+        lineage["seed"],
+        lineage["base"].get("id", ""),
+        ";".join(f"{item['name']}:{item['weight']:g}" for item in adapters),
+        lineage["license"]["verdict"],
+        next(iter(lineage["license"]["reasons"]), ""),
+    ]
+
+
+def _keys(lines: Lines, part: str) -> list[str]:
+    return sorted({key for line in lines for key in line["lineage"][part]})
+
+
+def _verdict(lines: Lines) -> str:
+    if not lines:
+        return ""
+    said = lines[0]["lineage"]["license"]
+    conditions = f"<p>Conditions</p>{_list(said['conditions'])}" if said["conditions"] else ""
+    return (
+        f'<h2>Licence</h2><div class="verdict"><strong>{escape(said["verdict"])}</strong> for use '
+        f"<strong>{escape(said['use'])}</strong>{_list(said['reasons'])}{conditions}</div>"
+    )
+
+
+def _list(items: Iterable[str]) -> str:
+    return f"<ul>{''.join(f'<li>{escape(str(item))}</li>' for item in items)}</ul>"
+
+
+def _axis(axis: str, lines: Lines) -> str:
+    counts = Counter(str(line["lineage"]["requested"].get(axis, "")) for line in lines)
+    if len(counts) > MOST_ROWS:
+        return f"<p>{escape(axis)}: {len(counts)} different values</p>"
+    most = max(counts.values())
+    rows = "".join(
+        f'<tr><td>{escape(value)}</td><td class="n">{number}</td>'
+        f'<td><meter max="{most}" value="{number}">{number}</meter></td></tr>'
+        for value, number in sorted(counts.items())
+    )
+    return f"<table><caption>{escape(axis)}</caption>{rows}</table>"
+
+
+def _rejected(rejections: Lines) -> str:
+    if not rejections:
+        return "<h2>Rejected</h2><p>No picture was rejected by a gate.</p>"
+    reasons = Counter(f"{gate}: {reason}" for line in rejections for gate, reason in line.get("reasons", {}).items())
+    said = [f"{reason} ({number})" for reason, number in reasons.most_common()]
+    return f"<h2>Rejected</h2><p>{len(rejections)} pictures were rejected by a gate and made again.</p>{_list(said)}"
+
+
+def _thumbnail(line: Mapping[str, Any]) -> str:
+    source, said = escape(str(line["file_name"])), escape(str(line["lineage"]["prompt"]))
+    image = f'<img src="{source}" alt="{said}" loading="lazy">'
+    return f'<figure>{image}<figcaption title="{said}">{said}</figcaption></figure>'

@@ -1,0 +1,338 @@
+"""Photos in, adapter out: the one training loop, for every base family and domain.
+
+    images.read -> captions.write -> licenses.require -> base.encode -> fit -> effect test -> adapters.save
+
+Every random draw of a step follows from (seed, step) alone, so a training that was killed goes on exactly as if it had
+not been. A checkpoint is written after each epoch; the card, written last, says that the adapter is finished.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import shutil
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from synthgen import adapters, bases, captions, checkpoint, images, licenses, training_report
+from synthgen.card import Card
+from synthgen.errors import RequestError, SynthgenError, UnfitAdapter
+from synthgen.progress import Progress
+from synthgen.provenance import canonical_json
+from synthgen.types import Asset, ImageSet, Photo, Rights
+from synthgen.vocabulary import CATEGORIES
+
+LEAST_VIEWS = 48  # a few photos are shown in this many views, many photos in two views each
+HELD_OUT_SHARE = 0.1
+PRESERVED = 16  # pictures of the class, drawn by the base itself, that must not change
+PRESERVED_PER_BATCH = 2
+CHECK_TIMES = (0.9, 0.65, 0.4, 0.15)  # of the schedule, for the validation loss; noise is fixed too
+LEAST_EFFECT = 1.0  # grey levels (0 to 255) that the adapter must change test pictures by, on average
+
+
+@dataclass(frozen=True)
+class TrainRequest:
+    """What to learn from, and how. Zero or empty means: by the base's preset and the set's size."""
+
+    images: Path
+    name: str = ""
+    trigger: str = "sks"
+    base: str = "mini"
+    rank: int = 16
+    alpha: float = 16.0
+    steps: int = 0
+    learning_rate: float = 0.0
+    batch: int = 0
+    seed: int = 0
+    out: Path | None = None
+    replace: bool = False
+    device: str = ""
+    use: str = "internal"
+    rights: Rights | None = None
+    category: str = ""
+
+
+@dataclass(frozen=True)
+class Material:
+    """All that the loop reads, encoded once. Latents (n, 4, h, w), words (n, tokens, width), both float32."""
+
+    latents: Any
+    words: Any
+    held_latents: Any
+    held_words: Any
+    kept_latents: Any  # pictures of the class by the base itself
+    kept_words: Any
+
+
+def fit_product(request: TrainRequest) -> Path:
+    """Train an adapter on the photos of one product; its folder comes back.
+
+    A finished adapter of the same request is left as it is; an unfinished one is gone on with.
+    Raises RequestError (photos, names), Refused (a licence says no), UnfitAdapter (the folder holds another training).
+    """
+    module, source = bases.choose(request.base)
+    photos = captions.write(_read(request), request.trigger)
+    identity = module.identify(source)
+    verdict = licenses.require(_assets(identity, photos), request.use)
+    if remark := licenses.remark(verdict):
+        training_report.say(remark)
+    digest = _digest(request, photos, identity)
+    folder = _folder(request, photos)
+    if _already(folder, digest, request.replace):
+        training_report.say(f"{folder} is already trained on these photos; nothing to do.")
+        return folder
+    checkpoint.prepare(folder, digest)
+    base = module.load(identity, request.device)
+    _train(base, module, request, photos, folder, digest)
+    return folder
+
+
+def _read(request: TrainRequest) -> ImageSet:
+    photos = images.read(request.images, request.rights)
+    for name, reason in photos.skipped:
+        training_report.say(f"skipped {name}: {reason}")
+    twins = [photo for photo in photos.photos if photo.duplicate_of]
+    if twins:
+        training_report.say(f"{len(twins)} near-duplicates are used once: {', '.join(p.path.name for p in twins[:5])}")
+    category = request.category or photos.category
+    if category and category not in CATEGORIES:
+        training_report.say(f"category '{category}' is not one that the base knows; it is used as a word.")
+    return replace(photos, category=category)
+
+
+def _assets(identity: Any, photos: ImageSet) -> list[Asset]:
+    rights = photos.rights
+    return [
+        Asset("base", identity.id, identity.license, identity.sha256),
+        Asset("photos", photos.folder.name, rights.license, photos.digest, expires=rights.expires),
+    ]
+
+
+def _digest(request: TrainRequest, photos: ImageSet, identity: Any) -> str:
+    """One hash of everything that decides the adapter."""
+    told = {
+        "base": identity.sha256, "photos": photos.digest, "captions": [photo.caption for photo in photos.photos],
+        "trigger": request.trigger, "rank": request.rank, "alpha": float(request.alpha), "steps": request.steps,
+        "learning_rate": float(request.learning_rate), "batch": request.batch, "seed": str(request.seed),
+        "category": photos.category,
+    }  # fmt: skip
+    return hashlib.sha256(canonical_json(told).encode()).hexdigest()
+
+
+def _folder(request: TrainRequest, photos: ImageSet) -> Path:
+    name = request.name or photos.folder.resolve().name
+    if any(sign in name for sign in "/\\:<>") or name in ("", ".", ".."):
+        raise RequestError(f"'{name}' cannot name an adapter. Give a plain word with --name.")
+    return request.out or Path("adapters") / name
+
+
+def _already(folder: Path, digest: str, replace_it: bool) -> bool:
+    """Whether the folder holds this very training, finished. Raises UnfitAdapter where it holds another one."""
+    try:
+        card = adapters.load_card(folder)
+    except UnfitAdapter:
+        card = None
+    if card is not None and card.training.get("digest") == digest:
+        return True
+    other = checkpoint.digest_of(folder)
+    if (card is None and other in ("", digest)) or replace_it:
+        if replace_it and (card is not None or other not in ("", digest)):
+            shutil.rmtree(folder)
+        return False
+    raise UnfitAdapter(
+        f"{folder} holds an adapter from other photos or settings. Use --replace to train it anew, or --name for a new "
+        "one. It is untouched."
+    )
+
+
+def _train(base: Any, module: Any, request: TrainRequest, photos: ImageSet, folder: Path, digest: str) -> None:
+    began = time.monotonic()
+    kept = [photo for photo in photos.photos if not photo.duplicate_of]
+    train, held = _split(kept, request.seed)
+    batch = request.batch or module.BATCH
+    steps = request.steps or _steps(len(kept))
+    rate = request.learning_rate or module.LEARNING_RATE
+    training_report.say(f"{len(train)} photos to learn from, {len(held)} held out; {steps} steps of {batch}")
+    material = _material(base, train, held, photos, request)
+    _remember(folder, train, held)
+    before = training_report.test_pictures(base, photos.category, request.trigger, request.seed)
+    loop = Loop(base, material, checkpoint.Settings(steps, batch, rate, request.seed, request.rank, request.alpha))
+    losses = loop.run(folder)
+    base.save_adapter(folder)
+    after = training_report.test_pictures(base, photos.category, request.trigger, request.seed)
+    effect = float(np.abs(after.astype(np.float32) - before.astype(np.float32)).mean())
+    training_report.write(folder, losses, before, after, [photo.path for photo in kept])
+    if effect < LEAST_EFFECT:
+        raise SynthgenError(
+            f"{folder}: the adapter changes test pictures by {effect:.2f} grey levels of 255; wanted {LEAST_EFFECT:g} "
+            "at least. It learned nothing: raise --steps or --learning-rate. The report is kept; no card was written."
+        )
+    rights = photos.rights
+    adapters.save(
+        folder,
+        Card(
+            name=folder.name, trigger=request.trigger, category=photos.category, domain="apparel",
+            base=base.identity.id, base_sha256=base.identity.sha256, rank=request.rank, alpha=request.alpha,
+            license=rights.license,
+            trained_on={
+                "digest": photos.digest, "photos": len(kept), "license": rights.license, "owner": rights.owner,
+                "source": rights.source, "consent": rights.consent, "ethics": rights.ethics, "credit": rights.credit,
+                "expires": rights.expires, "skipped": [f"{name}: {reason}" for name, reason in photos.skipped],
+                "captions": sorted({photo.caption for photo in photos.photos})[:20],
+            },
+            training={
+                "digest": digest, "steps": steps, "batch": batch, "learning_rate": rate, "seed": str(request.seed),
+                "seconds": round(time.monotonic() - began, 1), "device": base.device, "effect": round(effect, 2),
+            },
+            losses={"best_step": losses.best_step, "best_validation": losses.best, "validation": losses.validation},
+        ),
+    )  # fmt: skip
+    checkpoint.clear(folder)
+
+
+def _steps(photos: int) -> int:
+    """Steps by the number of photos: one photo is learned in 100, a hundred in 260."""
+    return min(260, 100 + round(16 * math.sqrt(photos - 1)))
+
+
+def _split(photos: list[Photo], seed: int) -> tuple[list[Photo], list[Photo]]:
+    """Photos to learn from and photos to check with; below five photos other views of the same ones check."""
+    order = sorted(photos, key=lambda photo: hashlib.sha256(f"{seed}:{photo.sha256}".encode()).hexdigest())
+    count = min(12, math.ceil(HELD_OUT_SHARE * len(order)))
+    return (order[count:], order[:count]) if len(order) >= 5 else (order, order)
+
+
+def _material(base: Any, train: list[Photo], held: list[Photo], photos: ImageSet, request: TrainRequest) -> Material:
+    import torch
+
+    per_photo = max(2, math.ceil(LEAST_VIEWS / len(train)))
+    size, latents, texts = base.size, [], []
+    with Progress(len(train) + len(held) + 1, "prepare", "photos") as progress:
+        for number, photo in enumerate(train):
+            views = images.views(images.pixels(photo), per_photo, size, request.seed * 1009 + number)
+            latents.append(base.encode_pixels(np.stack(views)))
+            texts += [photo.caption] * per_photo
+            progress.step()
+        checks = []
+        for number, photo in enumerate(held):
+            views = images.views(
+                images.pixels(photo), max(1, 4 // len(held)), size, request.seed * 1009 + 500_000 + number
+            )
+            checks += [(view, photo.caption) for view in views]
+            progress.step()
+        kept, said = training_report.class_pictures(base, photos.category, PRESERVED, request.seed)
+        progress.step()
+    held_words = base.encode_texts([caption for _, caption in checks])
+    return Material(
+        torch.cat(latents), base.encode_texts(texts), base.encode_pixels(np.stack([view for view, _ in checks])),
+        held_words, base.encode_pixels(kept), base.encode_texts(said),
+    )  # fmt: skip
+
+
+def _remember(folder: Path, train: list[Photo], held: list[Photo]) -> None:
+    """private/: which photo went where, with small copies, for the copy gate. Never exported."""
+    import imagehash
+
+    rows, small = [], []
+    for split, members in (("train", train), ("held-out", [photo for photo in held if photo not in train])):
+        for photo in members:
+            picture = images.pixels(photo)
+            rows.append(
+                {
+                    "file": photo.path.name,
+                    "sha256": photo.sha256,
+                    "split": split,
+                    "phash": str(imagehash.phash(picture)),
+                }
+            )
+            small.append(np.asarray(images.square(picture, 64), np.uint8))
+    private = folder / "private"
+    private.mkdir(parents=True, exist_ok=True)
+    np.savez_compressed(private / "thumbnails.npz", pixels=np.stack(small))
+    (private / "photos.json").write_text(json.dumps(rows, indent=1) + "\n")
+
+
+class Loop:
+    """The steps themselves. Stateless in its randomness: step k draws from (seed, k)."""
+
+    def __init__(self, base: Any, material: Material, settings: checkpoint.Settings) -> None:
+        import torch
+
+        self.base, self.material, self.settings = base, material, settings
+        torch.manual_seed(settings.seed)
+        self.parameters = base.add_adapter(settings.rank, settings.alpha)
+        self.optimizer = torch.optim.AdamW(
+            self.parameters.values(), lr=settings.learning_rate, betas=(0.9, 0.99), weight_decay=1e-4
+        )
+        self.epoch = max(20, math.ceil(len(material.latents) / settings.batch))
+
+    def run(self, folder: Path) -> checkpoint.Losses:
+        """Train to the end and leave the best weights, by validation loss, in the base."""
+        import torch
+
+        losses, first = checkpoint.load(folder, self.parameters, self.optimizer)
+        if not losses.validation:
+            losses.note(0, self.validate(), self.parameters)
+        with Progress(self.settings.steps, "train", "steps", already=first) as progress:
+            for step in range(first, self.settings.steps):
+                warm = min(1.0, (step + 1) / 10)
+                decay = 0.1 + 0.9 * min(1.0, (self.settings.steps - step) / (0.4 * self.settings.steps))
+                for group in self.optimizer.param_groups:
+                    group["lr"] = self.settings.learning_rate * warm * decay
+                loss = self.step_loss(step)
+                self.optimizer.zero_grad()
+                loss.backward()
+                torch.nn.utils.clip_grad_norm_(self.parameters.values(), 1.0)
+                self.optimizer.step()
+                losses.training.append(round(loss.item(), 5))
+                last = step + 1 == self.settings.steps
+                if (step + 1) % self.epoch == 0 or last:
+                    losses.note(step + 1, self.validate(), self.parameters)
+                    checkpoint.save(folder, step + 1, self.parameters, self.optimizer, losses)
+                progress.step(1, f"loss {losses.training[-1]:.3f}, held-out {losses.validation[-1][1]:.4f}")
+        losses.restore(self.parameters)
+        return losses
+
+    def step_loss(self, step: int) -> Any:
+        """Loss of one batch: the product's views, and the class as the base itself sees it."""
+        import torch
+
+        rng = np.random.default_rng([self.settings.seed, step, 5])
+        product = max(1, self.settings.batch - PRESERVED_PER_BATCH)
+        chosen = torch.from_numpy(rng.integers(len(self.material.latents), size=product))
+        loss = self.base.loss(*self._draw(self.material.latents[chosen], self.material.words[chosen], rng)).mean()
+        kept = torch.from_numpy(rng.integers(len(self.material.kept_latents), size=PRESERVED_PER_BATCH))
+        return (
+            loss
+            + 0.5
+            * self.base.preservation_loss(
+                *self._draw(self.material.kept_latents[kept], self.material.kept_words[kept], rng)
+            ).mean()
+        )
+
+    def _draw(self, latents: Any, words: Any, rng: np.random.Generator) -> tuple[Any, Any, Any, Any]:
+        import torch
+
+        count = len(latents)
+        spread = (rng.permutation(count) + rng.random(count)) / count * self.base.train_steps
+        noise = torch.from_numpy(rng.standard_normal(tuple(latents.shape), dtype=np.float32)).to(latents.device)
+        return latents, words, torch.from_numpy(spread.astype(np.int64)).to(latents.device), noise
+
+    def validate(self) -> float:
+        """Loss on held-out views at fixed times with fixed noise: comparable from step to step."""
+        import torch
+
+        rng = np.random.default_rng([self.settings.seed, 77])
+        total = 0.0
+        for time_share in CHECK_TIMES:
+            latents, words = self.material.held_latents, self.material.held_words
+            noise = torch.from_numpy(rng.standard_normal(tuple(latents.shape), dtype=np.float32)).to(latents.device)
+            moment = torch.full((len(latents),), int(time_share * self.base.train_steps), device=latents.device)
+            with torch.no_grad():
+                total += float(self.base.loss(latents, words, moment, noise).mean())
+        return round(total / len(CHECK_TIMES), 6)

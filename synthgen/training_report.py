@@ -1,0 +1,94 @@
+"""What a training shows: its loss curve, the same test pictures before and after, and the photos it learned from."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from synthgen import plan, recipes
+from synthgen.checkpoint import Losses
+from synthgen.conditioners import pose
+from synthgen.domains import apparel
+from synthgen.vocabulary import COLOURS
+
+TESTS = 8
+
+
+def say(text: str) -> None:
+    """One plain line on stderr."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def test_pictures(base: Any, category: str, trigger: str, seed: int) -> np.ndarray:
+    """TESTS pictures of people wearing the product, (n, s, s, 3) uint8; the same plan for the same seed."""
+    return _drawn(base, TESTS, seed, [apparel.subject(trigger, category)] * TESTS)[0]
+
+
+def class_pictures(base: Any, category: str, count: int, seed: int) -> tuple[np.ndarray, list[str]]:
+    """People wearing other garments of the class, as the base draws them, and what was said."""
+    colours = list(COLOURS)
+    subjects = [apparel.subject("", category, colours[number % len(colours)]) for number in range(count)]
+    return _drawn(base, count, seed + 1, subjects)
+
+
+def _drawn(base: Any, count: int, seed: int, subjects: Sequence[str]) -> tuple[np.ndarray, list[str]]:
+    from dataclasses import replace
+
+    recipe = recipes.load("apparel")
+    jobs = plan.jobs(plan.Request(recipe, count, seed, subject="x"), lambda requested: "x")
+    jobs = tuple(
+        replace(job, prompt=apparel.prompt(recipe, job.requested, subject))
+        for job, subject in zip(jobs, subjects, strict=True)
+    )
+    settings = {**recipe.settings, "size": base.size}
+    pictures = []
+    for start in range(0, count, 8):
+        batch = jobs[start : start + 8]
+        controls = [pose.prepare(job, base.size).control for job in batch]
+        pictures += base.render(batch, controls, settings)
+    return np.stack([picture.pixels for picture in pictures]), [job.prompt for job in jobs]
+
+
+def write(folder: Path, losses: Losses, before: np.ndarray, after: np.ndarray, photos: Sequence[Path]) -> None:
+    """report/: loss.png, and tests.png with the photos above, the base's pictures, and the adapter's below."""
+    from PIL import Image, ImageOps
+
+    report = folder / "report"
+    report.mkdir(parents=True, exist_ok=True)
+    size = before.shape[1]
+    shown = []
+    for path in photos[:TESTS]:
+        with Image.open(path) as picture:
+            upright = ImageOps.exif_transpose(picture).convert("RGB")
+            shown.append(np.asarray(ImageOps.pad(upright, (size, size), color=(255, 255, 255))))
+    shown += [np.full((size, size, 3), 255, np.uint8)] * (TESTS - len(shown))
+    sheet = np.vstack([np.hstack(shown), np.hstack(list(before)), np.hstack(list(after))])
+    Image.fromarray(sheet).save(report / "tests.png")
+    _curve(losses, report / "loss.png")
+
+
+def _curve(losses: Losses, path: Path) -> None:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 4), dpi=110, layout="constrained")
+    axes = figure.subplots()
+    steps = np.arange(1, len(losses.training) + 1)
+    axes.plot(steps, losses.training, color="0.8", linewidth=0.8, label="training, each step")
+    window = max(1, min(20, len(steps)))
+    axes.plot(
+        steps[window - 1 :],
+        np.convolve(losses.training, np.ones(window) / window, "valid"),
+        color="0.4",
+        label=f"training, mean of {window}",
+    )
+    checked = np.array(losses.validation)
+    axes.plot(checked[:, 0], checked[:, 1], "o-", color="tab:blue", label="held-out, fixed noise")
+    axes.axvline(losses.best_step, color="tab:green", linestyle=":", label=f"kept: step {losses.best_step}")
+    axes.set_xlabel("step")
+    axes.set_ylabel("weighted prediction error")
+    axes.legend()
+    figure.savefig(path)

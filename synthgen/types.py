@@ -1,0 +1,136 @@
+"""The nouns that pass from room to room: frozen dataclasses, standard library only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Rights:
+    """What is known of the rights in a set of photos. Empty means not stated."""
+
+    owner: str = ""
+    license: str = "unknown"  # SPDX id, LicenseRef-..., or "unknown"
+    source: str = ""
+    consent: str = ""
+    ethics: str = ""
+    credit: str = ""
+    expires: str = ""  # ISO date after which the grant ends
+
+
+@dataclass(frozen=True)
+class Photo:
+    """One readable photo of a set."""
+
+    path: Path
+    sha256: str  # of the file's bytes
+    width: int  # px, after EXIF orientation
+    height: int  # px, after EXIF orientation
+    category: str
+    caption: str = ""
+    duplicate_of: str = ""  # file name of the near-duplicate that is kept instead
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """A folder of photos that was read and checked: one concept."""
+
+    folder: Path
+    photos: tuple[Photo, ...]
+    category: str  # one of vocabulary.CATEGORIES, or "" where it could not be told
+    rights: Rights
+    digest: str  # sha256 over the sorted sha256s of the photos
+    skipped: tuple[tuple[str, str], ...] = ()  # (file name, reason)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A pipeline file, checked: what to vary and how to say it."""
+
+    name: str
+    domain: str
+    prompt: str  # template with {axis} and {subject} fields
+    negative_prompt: str
+    axes: Mapping[str, tuple[str, ...]]
+    settings: Mapping[str, Any]  # num_inference_steps, guidance_scale, controlnet_conditioning_scale, size, batch
+    gates: Mapping[str, str]  # gate name -> "reject" | "measure" | "off"
+    source: Path | None = None
+
+
+@dataclass(frozen=True)
+class AdapterUse:
+    """An adapter and the strength at which it is used."""
+
+    name: str
+    path: Path
+    weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class Job:
+    """One picture to make. Its id is the digest of everything else in it."""
+
+    id: str
+    index: int
+    prompt: str
+    negative_prompt: str
+    seed: int  # 0 <= seed < 2**53
+    requested: Mapping[str, str]  # axis -> value, `pose` among them
+    category: str = ""
+    attempt: int = 0
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A rendered job."""
+
+    job: Job
+    pixels: Any  # (h, w, 3) uint8 sRGB numpy array
+    control: Any = None  # the control picture it was drawn with, (h, w, 3) uint8, or None
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What one gate says of one picture."""
+
+    gate: str
+    accepted: bool
+    reason: str = ""
+    measured: Mapping[str, float | str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Asset:
+    """Something that goes into a picture and brings a licence with it."""
+
+    kind: str  # "base" | "adapter" | "photos" | "poses" | "control"
+    name: str
+    license: str
+    sha256: str = ""
+    trained_on: tuple[Asset, ...] = ()
+    expires: str = ""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """May these assets together serve this use, and why."""
+
+    use: str
+    answer: str  # "deny" | "unknown" | "review" | "conditional" | "allow"
+    reasons: tuple[str, ...]
+    conditions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Score:
+    """A number with its name, interval and what the same metric gives for nothing."""
+
+    name: str
+    value: float
+    low: float | None = None
+    high: float | None = None
+    unit: str = ""
+    null: float | None = None

@@ -1,0 +1,62 @@
+"""What every test stands on: one thread, no network, a home of its own."""
+
+from __future__ import annotations
+
+import os
+
+os.environ["OMP_NUM_THREADS"] = "1"  # before torch or numpy: two cores, and more threads only get in each other's way
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
+
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+
+def pytest_report_header() -> str:
+    told = []
+    for name in ("torch", "diffusers", "peft", "transformers", "numpy", "pillow", "albumentations", "click"):
+        try:
+            told.append(f"{name} {version(name)}")
+        except PackageNotFoundError:
+            told.append(f"{name} absent")
+    return "with " + ", ".join(told)
+
+
+@pytest.fixture(autouse=True)
+def own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A fresh SYNTHGEN_HOME, so that no test reads or writes the home of who runs it."""
+    home = tmp_path_factory.mktemp("synthgen-home")
+    monkeypatch.setenv("SYNTHGEN_HOME", str(home))
+    return home
+
+
+@pytest.fixture
+def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder of a user who has nothing yet."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+class Outcome(NamedTuple):
+    """What a command gave."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def synthgen(capsys: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
+    """Runs a command as the shell would, in this process: synthgen("list", "pipelines")."""
+    from synthgen.cli import run
+
+    def call(*arguments: object) -> Outcome:
+        code = run([str(argument) for argument in arguments])
+        printed = capsys.readouterr()
+        return Outcome(code, printed.out, printed.err)
+
+    return call

@@ -1,0 +1,62 @@
+"""A base of real diffusers classes at toy size, written to a folder: 64 px, random weights, a second to make."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+SIZE_PX = 64
+
+
+def write_toy_base(folder: Path, width: int = 32, seed: int = 0) -> Path:
+    """Write a bundle of mini's form with narrow networks. Another `width` is another family for an adapter."""
+    import torch
+    from diffusers import AutoencoderKL, ControlNetModel, UNet2DConditionModel
+    from transformers import CLIPTextConfig, CLIPTextModel
+
+    from synthgen import poses, vocabulary
+    from synthgen.mini import models
+
+    torch.manual_seed(seed)
+    words = [*vocabulary.CATEGORIES.values(), *vocabulary.PLACES.values(), *vocabulary.VIEWS.values(), *poses.groups()]
+    words += [phrase for _, phrase in vocabulary.SKIN_TONES.values()] + list(vocabulary.BODY_TYPES.values())
+    texts = [
+        f"a photo of a young adult person with short black hair wearing a sks {word}, flat lay" for word in words
+    ] * 3
+    tokenizer = models.build_tokenizer(texts, folder.with_name(folder.name + "-words"))
+    vae = AutoencoderKL(
+        block_out_channels=(8, 8, 8, 8),
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        layers_per_block=1,
+        latent_channels=4,
+        norm_num_groups=4,
+        sample_size=SIZE_PX,
+        scaling_factor=1.0,
+    )
+    unet = UNet2DConditionModel(
+        sample_size=SIZE_PX // 8,
+        block_out_channels=(16, 32),
+        layers_per_block=1,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+        cross_attention_dim=width,
+        attention_head_dim=2,
+        norm_num_groups=4,
+    )
+    controlnet = ControlNetModel.from_unet(unet, conditioning_embedding_out_channels=(4, 8, 8, 8))
+    text_encoder = CLIPTextModel(
+        CLIPTextConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=width,
+            intermediate_size=width,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            max_position_embeddings=models.TEXT_LENGTH,
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+    )
+    parts = models.Parts(vae, unet, text_encoder, tokenizer, controlnet, models.build_scheduler())
+    models.save_bundle(parts, folder)
+    return folder
