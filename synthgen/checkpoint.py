@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from synthgen.errors import SynthgenError
+from synthgen.errors import RequestError, SynthgenError
 
 PLACE = Path("private") / "checkpoint"
 
@@ -61,7 +61,7 @@ def prepare(folder: Path, digest: str) -> None:
         place.mkdir(parents=True, exist_ok=True)
         _write(place / "digest", digest.encode())
     except OSError as error:
-        raise SynthgenError(
+        raise RequestError(
             f"cannot write to {folder}: {error.strerror}. Free the place or use --out. Nothing was trained."
         ) from error
 

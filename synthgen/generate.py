@@ -165,12 +165,12 @@ def _uses(request: GenerateRequest) -> tuple[AdapterUse, ...]:
 def _recipe(request: GenerateRequest, cards: Sequence[Any]) -> Recipe:
     recipe = recipes.load(request.pipeline or (cards[0].domain if cards else "") or DEFAULT_PIPELINE)
     chosen = {
-        "num_inference_steps": request.steps,
+        "num_inference_steps": request.steps or None,
         "guidance_scale": request.guidance,
-        "batch": request.batch,
-        "size": request.size,
+        "batch": request.batch or None,
+        "size": request.size or None,
     }
-    recipe = recipes.adjusted(recipe, {key: value for key, value in chosen.items() if value})
+    recipe = recipes.adjusted(recipe, {key: value for key, value in chosen.items() if value is not None})
     if request.strict:
         recipe = replace(recipe, gates=dict.fromkeys(recipe.gates, "reject"))
     return recipe

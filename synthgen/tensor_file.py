@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -177,6 +178,38 @@ def _entry(path: Path, name: str, entry: Any) -> tuple[str, tuple[int, ...], int
 
 def _whole_numbers(found: Any, least: int) -> bool:
     return isinstance(found, list) and all(type(number) is int and number >= least for number in found)
+
+
+def write_canonical(path: Path) -> None:
+    """Write a safetensors file's header anew with sorted metadata: the writer's order changes from run to run.
+
+    The tensors are untouched, so the same weights and metadata give the same bytes and the same sha256.
+    """
+    data = path.read_bytes()
+    length = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + length])
+    told = {name: _sorted(text) for name, text in sorted(header.pop("__metadata__", {}).items())}
+    text = json.dumps({"__metadata__": told, **header}, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    part = path.with_name(path.name + ".part")
+    part.write_bytes(len(text).to_bytes(8, "little") + text + data[8 + length :])
+    os.replace(part, path)
+
+
+def _sorted(text: str) -> str:
+    """The same JSON with its lists of names in order: peft keeps them as sets, whose order changes with the process."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return text
+    if not isinstance(value, dict):
+        return text
+    names = {key: sorted(item) for key, item in value.items() if isinstance(item, list) and _is_names(item)}
+    return json.dumps({**value, **names}, indent=2, sort_keys=True)
+
+
+def _is_names(items: list[Any]) -> bool:
+    return all(isinstance(item, str) for item in items)
 
 
 def lora_ranks(path: Path, tensors: Tensors) -> dict[str, int]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from synthgen import resources
+from synthgen import resources, tensor_file
 from synthgen.errors import RequestError, UnfitAdapter
 from synthgen.types import AdapterUse, Job, Picture
 
@@ -182,6 +182,7 @@ class Base:
             safe_serialization=True,
             **_collate_lora_metadata({"unet": self.parts.unet}),
         )
+        tensor_file.write_canonical(folder / WEIGHTS)
         return folder / WEIGHTS
 
     # ---- drawing

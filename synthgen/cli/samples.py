@@ -76,7 +76,7 @@ def _fill(out: Path, written: list[Path], kind: str, count: int, seed: int, one_
     rows: list[dict[str, str]] = []
     with Progress(count, f"samples {kind}", "pictures") as progress:
         for index in range(count):
-            render = world.render(drawn, seed + index, fixed or None)
+            render = world.render(drawn, seed + index, fixed or None, product=seed if one_product else None)
             if one_product and index == 0:
                 fixed = render.labels
             name = f"{kind}-{index:04d}.png"

@@ -21,6 +21,7 @@ from synthgen.mini.models import LATENT_NOISE, Parts
 
 CAPTION_DROPOUT = 0.1
 CONTROL_SHARE = 0.5  # of the batches
+PLAIN_MIX = {"person": 0.4, "flat": 0.42, "xray": 0.18}  # of the others: people have the controlled batches too
 EMA_DECAY = 0.998
 
 
@@ -31,7 +32,7 @@ class Budget:
     minutes: float
     half_size_share: float = 0.2  # of the time, at 128 px, at the start
     learning_rate: float = 8e-4
-    batch: int = 12
+    batch: int = 12  # at half size; two thirds of it at full size, where steps are dearer
     sheet_minutes: float = 8.0  # between test sheets; 0 for none
 
 
@@ -49,7 +50,8 @@ class Latents:
             self.rows += shard.rows()
         self.all_latents = np.concatenate(self.latents)
         self.all_points = np.concatenate(self.points)
-        self.people = np.flatnonzero([row["kind"] == "person" for row in self.rows])
+        self.of_kind = {kind: np.flatnonzero([row["kind"] == kind for row in self.rows]) for kind in PLAIN_MIX}
+        self.people = self.of_kind["person"]
 
     def draw(self, rng: np.random.Generator, count: int, control: bool) -> tuple[Any, list[str], Any]:
         """(latents (b, 4, s, s), captions, control pictures (b, 3, 8 s, 8 s) in [0, 1] or None)."""
@@ -58,13 +60,14 @@ class Latents:
         from synthgen.mini.world import caption
         from synthgen.poses import draw_skeleton
 
-        chosen = rng.choice(self.people, count) if control else rng.integers(len(self.rows), size=count)
+        if control:
+            chosen = rng.choice(self.people, count)
+        else:
+            kinds = rng.choice(list(PLAIN_MIX), count, p=list(PLAIN_MIX.values()))
+            chosen = np.array([rng.choice(self.of_kind[kind]) for kind in kinds])
         latents = torch.from_numpy(self.all_latents[chosen].astype(np.float32))
         latents = latents + LATENT_NOISE * torch.randn_like(latents)
-        texts = [
-            "" if rng.random() < CAPTION_DROPOUT else caption(self.rows[row]["labels"], rng)
-            for row in chosen
-        ]
+        texts = ["" if rng.random() < CAPTION_DROPOUT else caption(self.rows[row]["labels"], rng) for row in chosen]
         if not control:
             return latents, texts, None
         drawn = np.stack([draw_skeleton(self.all_points[row], self.size) for row in chosen])
@@ -233,14 +236,15 @@ def fit(folder: Path, parts: Parts, state: Path, budget: Budget) -> Parts:
         for group in trainer.optimizer.param_groups:
             group["lr"] = rate
         control = rng.random() < CONTROL_SHARE
-        batch = data.draw(rng, budget.batch, control)
-        loss = loss_of(parts, batch, stratified(rng, budget.batch))
+        count = budget.batch if size == 128 else budget.batch * 2 // 3
+        batch = data.draw(rng, count, control)
+        loss = loss_of(parts, batch, stratified(rng, count))
         trainer.optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(trainer.modules.parameters(), 1.0)
         trainer.optimizer.step()
         trainer.step += 1
-        trainer.seen += budget.batch
+        trainer.seen += count
         trainer.follow()
         value = loss.item()
         smooth[control] = value if control not in smooth else 0.97 * smooth[control] + 0.03 * value

@@ -283,3 +283,11 @@ def test_captions_never_say_plain_and_never_double_an_article() -> None:
 def test_captions_repeat_with_their_generator() -> None:
     first, again = (caption(LABELS, np.random.default_rng(8)) for _ in range(2))
     assert first == again
+
+
+def test_renders_of_one_product_show_the_same_garment() -> None:
+    labels = {"category": "shirt", "colour": "blue", "pattern": "striped"}
+    shown = [render("flat", seed, labels, product=3) for seed in range(6)]
+    middles = [np.median(made.pixels[made.mask > 0], axis=0) for made in shown]
+    others = [np.median((made := render("flat", seed, labels)).pixels[made.mask > 0], axis=0) for seed in range(6)]
+    assert np.std(middles, axis=0).max() < 0.5 * np.std(others, axis=0).max()

@@ -37,10 +37,13 @@ class Render:
     mask: Any = None  # (256, 256) uint8, 255 where the labelled garment is seen; None for an X-ray
 
 
-def render(kind: str, seed: int, fixed: Mapping[str, str] | None = None, points: Any = None) -> Render:
+def render(
+    kind: str, seed: int, fixed: Mapping[str, str] | None = None, points: Any = None, product: int | None = None
+) -> Render:
     """The picture of a seed; the same arguments give the same picture.
 
     `fixed` sets labels (also "pose" by a pose's own name), `points` (18, 3) px sets the skeleton.
+    Flat renders of one `product` number and the same labels show one and the same garment, whatever the seed.
     Raises RequestError for an unknown kind, label or value.
     """
     if kind not in KINDS:
@@ -50,7 +53,7 @@ def render(kind: str, seed: int, fixed: Mapping[str, str] | None = None, points:
     if kind == "xray":
         labels = _radiograph_labels(fixed, rng)
         return Render(kind, phantoms.radiograph(labels, rng), labels)
-    return _flat(fixed, rng) if kind == "flat" else _person(fixed, points, rng, int(seed))
+    return _flat(fixed, rng, product) if kind == "flat" else _person(fixed, points, rng, int(seed))
 
 
 # ---------------------------------------------------------------- labels
@@ -259,7 +262,7 @@ def _extent(category: str, long_sleeves: bool, arms: int, legs: int) -> tuple[fl
     return tuple(float(v) / scale for v in corners)  # type: ignore[return-value]
 
 
-def _flat(fixed: Mapping[str, str], rng: np.random.Generator) -> Render:
+def _flat(fixed: Mapping[str, str], rng: np.random.Generator, product: int | None) -> Render:
     _refuse_others("flat", fixed, ("category", "colour", "pattern"))
     labels = {
         "category": _take(fixed, "category", tuple(vocabulary.CATEGORIES), rng),
@@ -268,8 +271,9 @@ def _flat(fixed: Mapping[str, str], rng: np.random.Generator) -> Render:
     }
     category = labels["category"]
     table = places.table(rng)
-    material = cloth.make(labels["colour"], labels["pattern"], 1.0, rng, _UPRIGHT.get(category, 0.0))
-    item = _garment(category, material, True, rng)
+    of_garment = rng if product is None else np.random.default_rng([product % 2**63, 7])
+    material = cloth.make(labels["colour"], labels["pattern"], 1.0, of_garment, _UPRIGHT.get(category, 0.0))
+    item = _garment(category, material, True, of_garment)
     lining = material.colour * 0.5 + (14 if material.dark else 0)
     item = Garment(category, material, True, item.long_sleeves, item.seed, lining)
     arms = int(rng.integers(2, 5)) * 8 if item.long_sleeves else int(rng.integers(5, 8)) * 8
