@@ -17,7 +17,7 @@ from synthgen import resources, tensor_file
 from synthgen.card import Card
 from synthgen.errors import RequestError, UnfitAdapter, UnknownName
 from synthgen.tensor_file import Tensors
-from synthgen.types import AdapterUse
+from synthgen.types import AdapterUse, Asset
 
 __all__ = ["Card", "check_base", "check_safetensors", "find", "from_prompt", "load_card", "members", "newest",
            "parse_use", "save", "verify_weights"]  # fmt: skip
@@ -59,6 +59,19 @@ def load_card(folder: Path) -> Card:
     if not card.finished:
         raise UnfitAdapter(f"{folder} is unfinished: its training did not end. Train it to its end.")
     return card
+
+
+def asset(card: Card) -> Asset:
+    """The adapter as something that brings a licence: its own, and that of the photos it was trained on."""
+    told = card.trained_on
+    photos = Asset(
+        "photos",
+        card.name,
+        str(told.get("license", "unknown")),
+        str(told.get("digest", "")),
+        expires=str(told.get("expires", "")),
+    )
+    return Asset("adapter", card.name, card.license, card.weights_sha256, trained_on=(photos,))
 
 
 def verify_weights(folder: Path, card: Card) -> Path:

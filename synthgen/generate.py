@@ -126,7 +126,7 @@ def _prepare(request: GenerateRequest) -> Prepared:
         adapters.check_base(card, identity.id, identity.sha256)
         adapters.verify_weights(use.path, card)
     recipe = _recipe(request, cards)
-    verdict = licenses.require(_assets(identity, uses, cards, request), request.use)
+    verdict = licenses.require(_assets(identity, cards, request), request.use)
     own = pose.read(request.poses)
     if own:
         recipe = replace(recipe, axes={**recipe.axes, "pose": tuple(dict.fromkeys(item.name for item in own))})
@@ -176,18 +176,10 @@ def _recipe(request: GenerateRequest, cards: Sequence[Any]) -> Recipe:
     return recipe
 
 
-def _assets(identity: Any, uses: Sequence[AdapterUse], cards: Sequence[Any], request: GenerateRequest) -> list[Asset]:
-    assets = [Asset("base", identity.id, identity.license, identity.sha256)]
-    for use, card in zip(uses, cards, strict=True):
-        told = card.trained_on
-        photos = Asset(
-            "photos", use.name, str(told.get("license", "unknown")), str(told.get("digest", "")),
-            expires=str(told.get("expires", "")),
-        )  # fmt: skip
-        assets.append(Asset("adapter", use.name, card.license, card.weights_sha256, trained_on=(photos,)))
-    for file in request.poses:
-        assets.append(Asset("poses", file.name, "unknown"))
-    return assets
+def _assets(identity: Any, cards: Sequence[Any], request: GenerateRequest) -> list[Asset]:
+    base = Asset("base", identity.id, identity.license, identity.sha256)
+    poses = [Asset("poses", file.name, "unknown") for file in request.poses]
+    return [base, *(adapters.asset(card) for card in cards), *poses]
 
 
 def _make(store: Run, ready: Prepared, request: GenerateRequest) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import click
@@ -64,9 +64,8 @@ def _adapters(names: tuple[str, ...]) -> Iterator[Asset]:
         from synthgen import adapters
 
         card = adapters.load_card(adapters.find(name))
-        told = card.trained_on
-        photos = Asset("photos", card.name, told.get("license", "unknown"), expires=told.get("expires", ""))
-        yield Asset("adapter", card.name, card.license, card.weights_sha256, trained_on=(*_base(card.base), photos))
+        own = adapters.asset(card)
+        yield replace(own, trained_on=(*_base(card.base), *own.trained_on))
 
 
 def _photos(folder: Path | None) -> Iterator[Asset]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -17,11 +17,17 @@ from synthgen import resources
 if TYPE_CHECKING:
     from synthgen.mini.models import Parts
 
-SHARES = {"autoencoder": 0.25, "denoiser": 0.75}  # of the minutes; rendering and encoding come on top
+SHARES = {"autoencoder": 0.35, "denoiser": 0.65}  # of the minutes; rendering comes on top
 WORK = click.option(
     "--work", type=click.Path(path_type=Path), default=Path("build/mini"), show_default=True,
     help="Renders, latents and checkpoints.",
 )  # fmt: skip
+
+
+DEVICE = click.option("--device", default="cpu", show_default=True, help="cpu or cuda.")
+BATCH = click.option(
+    "--batch", type=click.IntRange(1), default=None, show_default="small, as fits a CPU", help="Pictures per step."
+)
 
 
 @click.group(context_settings={"max_content_width": 110})
@@ -48,7 +54,9 @@ def render(work: Path, count: int, workers: int) -> None:
 @main.command()
 @WORK
 @click.option("--minutes", type=click.FloatRange(min=0.01), required=True, help="Time to train, earlier tries counted.")
-def autoencoder(work: Path, minutes: float) -> None:
+@DEVICE
+@BATCH
+def autoencoder(work: Path, minutes: float, device: str, batch: int | None) -> None:
     """Train the autoencoder on the renders and on procedural textures.
 
     Example: python -m synthgen.mini autoencoder --minutes 30
@@ -56,7 +64,8 @@ def autoencoder(work: Path, minutes: float) -> None:
     from synthgen.mini import autoencoder as trainer
 
     _prepare_torch()
-    vae = trainer.fit(work / "renders", work / "vae.safetensors", trainer.Budget(minutes))
+    budget = trainer.Budget(minutes, device=device, batch_factor=max(1, (batch or 8) // 8))
+    vae = trainer.fit(work / "renders", work / "vae.safetensors", budget)
     vae.save_pretrained(work / "vae", safe_serialization=True)
 
 
@@ -64,7 +73,9 @@ def autoencoder(work: Path, minutes: float) -> None:
 @WORK
 @click.option("--minutes", type=click.FloatRange(min=0.01), required=True, help="Time to train, earlier tries counted.")
 @click.option("--fresh", is_flag=True, help="Start from nothing, not from the shipped weights.")
-def denoiser(work: Path, minutes: float, fresh: bool) -> None:
+@DEVICE
+@BATCH
+def denoiser(work: Path, minutes: float, fresh: bool, device: str, batch: int | None) -> None:
     """Train UNet, text encoder and pose ControlNet together, then write the bundle into WORK/weights.
 
     Example: python -m synthgen.mini denoiser --minutes 90
@@ -74,7 +85,7 @@ def denoiser(work: Path, minutes: float, fresh: bool) -> None:
 
     _prepare_torch()
     parts = _parts(work, fresh)
-    budget = trainer.Budget(minutes)
+    budget = trainer.Budget(minutes, device=device, batch=batch or trainer.Budget(minutes).batch)
     parts = trainer.fit(work / "renders", parts, work / "denoiser.safetensors", budget)
     models.save_bundle(parts, work / "weights")
     click.echo(work / "weights")
@@ -87,15 +98,17 @@ def denoiser(work: Path, minutes: float, fresh: bool) -> None:
 )
 @click.option("--count", type=click.IntRange(1), default=40000, show_default=True, help="Renders.")
 @click.option("--workers", type=click.IntRange(1), default=2, show_default=True, help="Processes that render.")
+@DEVICE
+@BATCH
 @click.pass_context
-def all(context: click.Context, work: Path, minutes: float, count: int, workers: int) -> None:
+def all(context: click.Context, work: Path, minutes: float, count: int, workers: int, **where: Any) -> None:
     """All of it from nothing: renders, autoencoder, denoiser, bundle.
 
     Example: python -m synthgen.mini all --minutes 600
     """
     context.invoke(render, work=work, count=count, workers=workers)
-    context.invoke(autoencoder, work=work, minutes=minutes * SHARES["autoencoder"])
-    context.invoke(denoiser, work=work, minutes=minutes * SHARES["denoiser"], fresh=True)
+    context.invoke(autoencoder, work=work, minutes=minutes * SHARES["autoencoder"], **where)
+    context.invoke(denoiser, work=work, minutes=minutes * SHARES["denoiser"], fresh=True, **where)
 
 
 @main.command()

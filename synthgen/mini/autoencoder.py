@@ -27,6 +27,8 @@ class Budget:
 
     minutes: float
     learning_rate: float = 1.2e-3
+    device: str = "cpu"
+    batch_factor: int = 1  # on an accelerator, steps of many pictures cost hardly more than steps of few
 
 
 class _Crops:
@@ -101,7 +103,7 @@ def _anchor(latents: Any, real: Any) -> Any:
     import torch
     import torch.nn.functional as F
 
-    wanted = F.avg_pool2d(_opponent(real), 8) * torch.tensor([1.5, 3.0, 3.0]).view(1, 3, 1, 1)
+    wanted = F.avg_pool2d(_opponent(real), 8) * torch.tensor([1.5, 3.0, 3.0], device=real.device).view(1, 3, 1, 1)
     return F.mse_loss(latents[:, :3].float(), wanted)
 
 
@@ -124,6 +126,7 @@ def fit(folder: Path, state: Path, budget: Budget) -> Any:
         tensors = load_file(state)
         spent = float(tensors.pop("spent"))
         vae.load_state_dict(tensors)
+    vae.to(budget.device)
     optimizer = torch.optim.AdamW(vae.parameters(), lr=budget.learning_rate, betas=(0.9, 0.99), weight_decay=0.0)
     crops = _Crops(folder, seed=int(spent))
     total = budget.minutes * 60
@@ -134,8 +137,8 @@ def fit(folder: Path, state: Path, budget: Budget) -> Any:
         decay = 1.0 if done < 0.5 else max(0.02, (1 - done) / 0.5)
         for group in optimizer.param_groups:
             group["lr"] = budget.learning_rate * decay * min(1.0, (step + 1) / 100)
-        real = crops.draw(batch, crop)
-        with torch.autocast("cpu", torch.bfloat16):
+        real = crops.draw(batch * budget.batch_factor, crop).to(budget.device)
+        with torch.autocast(torch.device(budget.device).type, torch.bfloat16):
             latents = vae.quant_conv(vae.encoder(real))[:, :4]
             out = vae.decode(latents + LATENT_NOISE * torch.randn_like(latents)).sample
         weight = max(0.1, 1.5 * (1 - done / 0.5))
@@ -158,13 +161,13 @@ def fit(folder: Path, state: Path, budget: Budget) -> Any:
             _save(vae, state, now, save_file)
             saved = time.monotonic()
     _save(vae, state, total, save_file)
-    return normalised(vae, crops)
+    return normalised(vae.to("cpu"), crops)
 
 
 def _save(vae: Any, state: Path, spent: float, save_file: Any) -> None:
     import torch
 
-    tensors = {name: value.contiguous() for name, value in vae.state_dict().items()}
+    tensors = {name: value.cpu().contiguous() for name, value in vae.state_dict().items()}
     part = state.with_suffix(".part")
     save_file({**tensors, "spent": torch.tensor(spent)}, part)
     part.replace(state)

@@ -34,6 +34,7 @@ class Budget:
     learning_rate: float = 8e-4
     batch: int = 12  # at half size; two thirds of it at full size, where steps are dearer
     sheet_minutes: float = 8.0  # between test sheets; 0 for none
+    device: str = "cpu"
 
 
 class Latents:
@@ -133,8 +134,8 @@ class Trainer:
 
                 self.optimizer.state[parameter] = {
                     "step": torch.tensor(float(self.step)),
-                    "exp_avg": first[name],
-                    "exp_avg_sq": second[name],
+                    "exp_avg": first[name].to(parameter.device),
+                    "exp_avg_sq": second[name].to(parameter.device),
                 }
 
     def save(self, spent: float) -> None:
@@ -148,7 +149,7 @@ class Trainer:
             if kept:
                 tensors[f"first.{name}"], tensors[f"second.{name}"] = kept["exp_avg"], kept["exp_avg_sq"]
         part = self.state.with_suffix(".part")
-        save_file({key: value.detach().contiguous() for key, value in tensors.items()}, part)
+        save_file({key: value.detach().cpu().contiguous() for key, value in tensors.items()}, part)
         part.replace(self.state)
         told = {"step": self.step, "seen": self.seen, "spent": spent}
         part.write_text(json.dumps(told))
@@ -191,15 +192,15 @@ def loss_of(parts: Parts, batch: tuple[Any, list[str], Any], timesteps: Any) -> 
     target = parts.scheduler.get_velocity(latents, noise, timesteps)
     tokens = parts.tokenizer(
         texts, padding="max_length", truncation=True, max_length=parts.tokenizer.model_max_length, return_tensors="pt"
-    ).input_ids
-    with torch.autocast("cpu", torch.bfloat16):
+    ).input_ids.to(latents.device)
+    with torch.autocast(latents.device.type, torch.bfloat16):
         words = parts.text_encoder(tokens).last_hidden_state
         extra = {}
         if control is not None:
             down, middle = parts.controlnet(noisy, timesteps, words, controlnet_cond=control, return_dict=False)
             extra = {"down_block_additional_residuals": down, "mid_block_additional_residual": middle}
         guess = parts.unet(noisy, timesteps, words, **extra).sample
-    alpha = parts.scheduler.alphas_cumprod[timesteps]
+    alpha = parts.scheduler.alphas_cumprod.to(latents.device)[timesteps]
     snr = alpha / (1 - alpha)
     weight = (snr.clamp(max=5) + 1) / (snr + 1)
     return (weight.view(-1, 1, 1, 1) * (guess.float() - target).square()).mean()
@@ -218,6 +219,9 @@ def fit(folder: Path, parts: Parts, state: Path, budget: Budget) -> Parts:
     """Train for the budget, resuming from `state` (checkpoint every two minutes); returns the averaged parts."""
     import torch
 
+    device = budget.device
+    for part in (parts.unet, parts.text_encoder, parts.controlnet):
+        part.to(device)
     trainer = Trainer(parts, state, budget.learning_rate)
     torch.manual_seed(trainer.step)
     rng = np.random.default_rng(trainer.step)
@@ -237,8 +241,9 @@ def fit(folder: Path, parts: Parts, state: Path, budget: Budget) -> Parts:
             group["lr"] = rate
         control = rng.random() < CONTROL_SHARE
         count = budget.batch if size == 128 else budget.batch * 2 // 3
-        batch = data.draw(rng, count, control)
-        loss = loss_of(parts, batch, stratified(rng, count))
+        latents, texts, drawn = data.draw(rng, count, control)
+        batch = (latents.to(device), texts, None if drawn is None else drawn.to(device))
+        loss = loss_of(parts, batch, stratified(rng, count).to(device))
         trainer.optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(trainer.modules.parameters(), 1.0)
@@ -257,7 +262,10 @@ def fit(folder: Path, parts: Parts, state: Path, budget: Budget) -> Parts:
         if budget.sheet_minutes and time.monotonic() - sheeted > 60 * budget.sheet_minutes:
             from synthgen.mini.sheet import write_sheet
 
+            parts.vae.to(device)
             write_sheet(trainer.averaged(), state.with_name(f"sheet-{trainer.step:06d}.png"))
+            parts.vae.to("cpu")
             sheeted = time.monotonic()
     trainer.save(total)
+    trainer.average.to("cpu")
     return trainer.averaged()
