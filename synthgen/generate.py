@@ -118,7 +118,8 @@ def _check_use(folder: Path, use: str) -> None:
 
 
 def _prepare(request: GenerateRequest) -> Prepared:
-    uses = _uses(request)
+    tagged = adapters.from_prompt(recipes.load(request.pipeline).prompt)[1] if request.pipeline else []
+    uses = _uses(request, tuple(tagged))
     cards = tuple(adapters.load_card(use.path) for use in uses)
     module, source = bases.choose(request.base or (cards[0].base if cards else "mini"))
     identity = module.identify(source)
@@ -144,14 +145,18 @@ def _prepare(request: GenerateRequest) -> Prepared:
     return Prepared(recipe, uses, cards, module, identity, verdict, asked, jobs, own, folder)
 
 
-def _uses(request: GenerateRequest) -> tuple[AdapterUse, ...]:
-    """The adapters that were named, else the newest one here. Raises RequestError where there is none."""
+def _uses(request: GenerateRequest, tagged: tuple[AdapterUse, ...]) -> tuple[AdapterUse, ...]:
+    """The adapters named by options and by <lora:NAME:WEIGHT> in the recipe's prompt, else the newest one here.
+
+    An option's weight wins over a tag's. Raises RequestError where there is none.
+    """
     if request.no_adapter:
         if request.adapters:
             raise RequestError("--no-adapter does not go with --adapter. Leave one of them out.")
         return ()
-    if request.adapters:
-        return tuple(adapters.parse_use(text) for text in request.adapters)
+    if request.adapters or tagged:
+        named = tuple(adapters.parse_use(text) for text in request.adapters)
+        return (*named, *(use for use in tagged if use.path not in {other.path for other in named}))
     newest = adapters.newest()
     if newest is None:
         raise RequestError(
@@ -170,6 +175,7 @@ def _recipe(request: GenerateRequest, cards: Sequence[Any]) -> Recipe:
         "batch": request.batch or None,
         "size": request.size or None,
     }
+    recipe = replace(recipe, prompt=adapters.from_prompt(recipe.prompt)[0])
     recipe = recipes.adjusted(recipe, {key: value for key, value in chosen.items() if value is not None})
     if request.strict:
         recipe = replace(recipe, gates=dict.fromkeys(recipe.gates, "reject"))

@@ -140,14 +140,24 @@ def _already(folder: Path, digest: str, replace_it: bool) -> bool:
     if card is not None and card.training.get("digest") == digest:
         return True
     other = checkpoint.digest_of(folder)
+    if card is None and not other and folder.is_dir() and any(folder.iterdir()):
+        raise RequestError(f"{folder} is not empty and holds no adapter. Give --out a new folder. It is untouched.")
     if (card is None and other in ("", digest)) or replace_it:
         if replace_it and (card is not None or other not in ("", digest)):
-            shutil.rmtree(folder)
+            _remove(folder)
         return False
     raise UnfitAdapter(
         f"{folder} holds an adapter from other photos or settings. Use --replace to train it anew, or --name for a new "
         "one. It is untouched."
     )
+
+
+def _remove(folder: Path) -> None:
+    """Take away what a training wrote, card first; whatever else lies in the folder stays."""
+    for name in ("card.toml", adapters.WEIGHTS):
+        (folder / name).unlink(missing_ok=True)
+    for name in ("report", "private"):
+        shutil.rmtree(folder / name, ignore_errors=True)
 
 
 def _train(base: Any, module: Any, request: TrainRequest, photos: ImageSet, folder: Path, digest: str) -> None:

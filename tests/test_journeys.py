@@ -289,3 +289,24 @@ def test_own_keypoints_decide_the_pose(trained: Path, toy: Path, tmp_path: Path)
     file.write_text(json.dumps({"people": [{"pose_keypoints_2d": points.ravel().tolist()}]}))
     generate.run(asked(trained, toy, tmp_path / "run", count=3, poses=(file,)))
     assert {row["requested_pose"] for row in rows(tmp_path / "run")} == {"mine"}
+
+
+def test_a_folder_of_something_else_is_never_trained_into(toy: Path, tmp_path: Path) -> None:
+    shirts = photos(tmp_path / "shirts", 1)
+    request = train.TrainRequest(shirts, base=str(toy), steps=2, out=shirts, replace=True)
+    with pytest.raises(RequestError, match="holds no adapter"):
+        train.fit_product(request)
+    assert [path.name for path in shirts.iterdir()] == ["photo-0.png"]
+
+
+def test_a_tag_in_the_prompt_means_the_same_as_the_option(trained: Path, toy: Path, empty_folder: Path) -> None:
+    from synthgen import recipes
+
+    shutil.copytree(trained, empty_folder / "adapters" / "shirts")
+    (empty_folder / "pipelines").mkdir()
+    text = recipes.dump(recipes.load("apparel")).replace("wearing {subject}", "wearing {subject} <lora:shirts:0.7>")
+    (empty_folder / "pipelines" / "tagged.toml").write_text(text)
+    asked_for = generate.GenerateRequest(count=1, pipeline="tagged", base=str(toy), dry_run=True)
+    ready = generate._prepare(asked_for)
+    assert [(use.name, use.weight) for use in ready.uses] == [("shirts", 0.7)]
+    assert "<lora" not in ready.jobs[0].prompt

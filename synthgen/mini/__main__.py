@@ -6,7 +6,9 @@ python -m synthgen.mini evaluate                 what the shipped weights reach
 
 from __future__ import annotations
 
+import json
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -101,7 +103,7 @@ def denoiser(work: Path, minutes: float, fresh: bool, device: str, batch: int | 
 @DEVICE
 @BATCH
 @click.pass_context
-def all(context: click.Context, work: Path, minutes: float, count: int, workers: int, **where: Any) -> None:
+def all(context: click.Context, /, work: Path, minutes: float, count: int, workers: int, **where: Any) -> None:
     """All of it from nothing: renders, autoencoder, denoiser, bundle.
 
     Example: python -m synthgen.mini all --minutes 600
@@ -113,9 +115,12 @@ def all(context: click.Context, work: Path, minutes: float, count: int, workers:
 
 @main.command()
 @click.option("--weights", type=click.Path(path_type=Path), default=None, help="A bundle.  [default: the shipped one]")
-@click.option("--photos", type=click.Path(path_type=Path), default=None, help="A folder of photos to reconstruct too.")
+@click.option(
+    "--photos", type=click.Path(path_type=Path, exists=True), multiple=True, help="A folder of photos too; repeats."
+)
 @click.option("--sheet", type=click.Path(path_type=Path), default=None, help="Write a sheet of pictures here (PNG).")
-def evaluate(weights: Path | None, photos: Path | None, sheet: Path | None) -> None:
+@click.option("--out", type=click.Path(path_type=Path), default=None, help="Write the figures here too (JSON).")
+def evaluate(weights: Path | None, photos: tuple[Path, ...], sheet: Path | None, out: Path | None) -> None:
     """How well the autoencoder carries renders and photos it never saw, and a sheet to look at.
 
     Example: python -m synthgen.mini evaluate --sheet sheet.png
@@ -124,8 +129,15 @@ def evaluate(weights: Path | None, photos: Path | None, sheet: Path | None) -> N
 
     _prepare_torch()
     parts = models.load_bundle(weights or resources.mini_weights())
-    for line in evaluation.reconstruction(parts.vae, photos):
-        click.echo(line)
+    rows = []
+    for row in evaluation.reconstruction(parts.vae, photos):
+        rows.append(row)
+        click.echo(f"{row['pictures']:<24} {row['decibels']:5.2f} dB   edges {row['edges']:.2f}   n = {row['count']}")
+    if out:
+        command = "python -m synthgen.mini evaluate" + " --photos DIR" * len(photos)
+        told = {"command": command, "date": datetime.now(UTC).date().isoformat(), "rows": rows}
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(json.dumps(told, indent=2) + "\n")
     if sheet:
         from synthgen.mini.sheet import write_sheet
 

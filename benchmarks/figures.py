@@ -1,0 +1,73 @@
+"""The README's figures, written from benchmarks/results/ so that no number is typed by hand.
+
+python benchmarks/figures.py           prints the block
+python benchmarks/figures.py --write   puts it into README.md; a test holds that the two are equal
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+README = HERE.parent / "README.md"
+BEGIN, END = "<!-- figures: python benchmarks/figures.py --write -->", "<!-- end of figures -->"
+
+
+def result(name: str) -> dict[str, Any]:
+    """One file of benchmarks/results/."""
+    told: dict[str, Any] = json.loads((HERE / "results" / f"{name}.json").read_text(encoding="utf-8"))
+    return told
+
+
+def block() -> str:
+    """The table between the two marks, marks included."""
+    journey, setup, mini = result("journey"), result("setup"), result("mini")
+    train, draw = journey["train"], journey["generate"]
+    rows = [
+        (
+            f"`train-product` on {journey['photos']} photos",
+            f"{train['seconds']:.0f} s, {train['samples_per_second']:.1f} samples/s",
+            f"{train['peak_memory_gb']:.1f} GB",
+            journey["command"],
+        ),
+        (
+            f"`generate --count {draw['pictures']}`",
+            f"{draw['seconds']:.0f} s, {draw['pictures_per_second']:.2f} pictures/s",
+            f"{draw['peak_memory_gb']:.1f} GB",
+            journey["command"],
+        ),
+        ("`make setup` on a fresh clone", f"{setup['seconds']:.0f} s", "", setup["command"]),
+        *(
+            (f"autoencoder on {row['pictures']}", f"{row['decibels']:.1f} dB PSNR", "", mini["command"])
+            for row in mini["rows"]
+        ),
+    ]
+    lines = [
+        BEGIN,
+        f"Measured on {journey['cores']} CPU cores ({journey['machine']}), {journey['date']}; yours will differ.",
+        "",
+        "| what | result | peak memory | command |",
+        "| --- | --- | --- | --- |",
+        *(f"| {what} | {value} | {memory} | `{command}` |" for what, value, memory, command in rows),
+        END,
+    ]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Print the block, or write it."""
+    made = block()
+    if "--write" not in sys.argv[1:]:
+        print(made)
+        return
+    text = README.read_text(encoding="utf-8")
+    before, _, rest = text.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    README.write_text(before + made + after, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
