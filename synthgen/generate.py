@@ -133,6 +133,7 @@ def _prepare(request: GenerateRequest) -> Prepared:
         recipe = replace(recipe, axes={**recipe.axes, "pose": tuple(dict.fromkeys(item.name for item in own))})
     domain = rooms.member("domains", recipe.domain)
     category = cards[0].category if cards else ""
+    recipe = domain.suited(recipe, category)
     triggers = " ".join(dict.fromkeys(card.trigger for card in cards))
     hashes = {identity.id: identity.sha256, **{card.name: card.weights_sha256 for card in cards}}
     asked = plan.Request(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from string import Formatter
 
 from synthgen.types import Recipe
@@ -12,6 +13,7 @@ from synthgen.vocabulary import (
     CATEGORIES,
     HAIR_COLOURS,
     HAIR_STYLES,
+    LOWER_GARMENTS,
     PLACES,
     SKIN_TONES,
     VIEWS,
@@ -57,6 +59,15 @@ def prompt(recipe: Recipe, requested: Mapping[str, str], subject: str) -> str:
             text = text[:-1] + "n "
         text += said
     return " ".join(text.split())
+
+
+def suited(recipe: Recipe, category: str) -> Recipe:
+    """The recipe without views that would not show the product: trousers are not seen from the waist up."""
+    views = recipe.axes.get("view", ())
+    left = tuple(view for view in views if view != "close")
+    if category not in LOWER_GARMENTS or not left or left == views:
+        return recipe
+    return replace(recipe, axes={**recipe.axes, "view": left})
 
 
 def labels(requested: Mapping[str, str]) -> dict[str, str]:

@@ -64,3 +64,9 @@ def test_a_value_of_the_users_own_stands_as_it_is():
 def test_hair_of_the_users_own_words_adds_no_label_that_it_does_not_say():
     assert apparel.labels({"hair": "green mohawk"}) == {}
     assert apparel.labels({"place": "beach"}) == {}
+
+
+def test_views_that_would_not_show_the_product_are_left_out() -> None:
+    recipe = recipes.load("apparel")
+    assert "close" not in apparel.suited(recipe, "pants").axes["view"]
+    assert apparel.suited(recipe, "shirt") == recipe
