@@ -17,6 +17,7 @@ import click
 from synthgen import resources
 
 if TYPE_CHECKING:
+    from synthgen.mini.model_card import Course
     from synthgen.mini.models import Parts
 
 SHARES = {"autoencoder": 0.35, "denoiser": 0.65}  # of the minutes; rendering comes on top
@@ -83,13 +84,14 @@ def denoiser(work: Path, minutes: float, fresh: bool, device: str, batch: int | 
     Example: python -m synthgen.mini denoiser --minutes 90
     """
     from synthgen.mini import denoiser as trainer
-    from synthgen.mini import models
+    from synthgen.mini import model_card, models
 
     _prepare_torch()
     parts = _parts(work, fresh)
     budget = trainer.Budget(minutes, device=device, batch=batch or trainer.Budget(minutes).batch)
     parts = trainer.fit(work / "renders", parts, work / "denoiser.safetensors", budget)
     models.save_bundle(parts, work / "weights")
+    model_card.write(work / "weights", _course(work, minutes, device))
     click.echo(work / "weights")
 
 
@@ -153,6 +155,20 @@ def _prepare_torch() -> None:
     torch.set_num_threads(os.cpu_count() or 1)
     torch.set_flush_denormal(True)
     cv2.setNumThreads(1)
+
+
+def _course(work: Path, minutes: float, device: str) -> Course:
+    """What the work folder tells of the training so far."""
+    from safetensors import safe_open
+
+    from synthgen.mini import dataset, model_card
+
+    told = json.loads((work / "denoiser.json").read_text())
+    with safe_open(work / "vae.safetensors", "pt") as file:
+        spent = float(file.get_tensor("spent")) / 60
+    renders = sum(shard.count for shard in dataset.shards(work / "renders"))
+    machine = f"{os.cpu_count()} CPU cores" if device == "cpu" else device
+    return model_card.Course(renders, spent, minutes, told["step"], told["seen"], machine)
 
 
 def _parts(work: Path, fresh: bool) -> Parts:
