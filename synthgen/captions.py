@@ -40,7 +40,9 @@ def write(image_set: ImageSet, trigger: str) -> ImageSet:
 
 def subject(trigger: str, category: str) -> str:
     """The noun phrase that means this product, without article: "sks shirt"; "sks garment" for an unknown category."""
-    return f"{trigger} {vocabulary.CATEGORIES.get(category, UNKNOWN_NOUN)}"
+    return (
+        f"{trigger} {vocabulary.CATEGORIES.get(category, category.replace('-', ' ').replace('_', ' ') or UNKNOWN_NOUN)}"
+    )
 
 
 def flat_lay(noun: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from synthgen.errors import RequestError, SynthgenError
+from synthgen.ledger import write_whole
 
 PLACE = Path("private") / "checkpoint"
 
@@ -48,7 +48,8 @@ class Losses:
         """Put the best weights back. Raises SynthgenError where no step gave a finite loss."""
         if not self.best_weights:
             raise SynthgenError(
-                "training diverged: no step gave a finite loss. Lower --learning-rate. Photos are untouched."
+                "training diverged: no step gave a finite loss. Lower --learning-rate, with --replace. The photos are "
+                "untouched."
             )
         for name, value in parameters.items():
             value.data.copy_(self.best_weights[name])
@@ -59,7 +60,7 @@ def prepare(folder: Path, digest: str) -> None:
     place = folder / PLACE
     try:
         place.mkdir(parents=True, exist_ok=True)
-        _write(place / "digest", digest.encode())
+        write_whole(place / "digest", digest.encode())
     except OSError as error:
         raise RequestError(
             f"cannot write to {folder}: {error.strerror}. Free the place or use --out. Nothing was trained."
@@ -84,12 +85,12 @@ def save(folder: Path, step: int, parameters: Mapping[str, Any], optimizer: Any,
     place = folder / PLACE
     weights = f"step-{step:06d}.safetensors"
     try:
-        _write(place / weights, to_bytes({name: value.cpu().contiguous() for name, value in tensors.items()}))
+        write_whole(place / weights, to_bytes({name: value.cpu().contiguous() for name, value in tensors.items()}))
         told = {
             "step": step, "weights": weights, "training": losses.training, "validation": losses.validation,
             "best": losses.best, "best_step": losses.best_step,
         }  # fmt: skip
-        _write(place / "state.json", json.dumps(told).encode())
+        write_whole(place / "state.json", json.dumps(told).encode())
     except OSError as error:
         raise SynthgenError(f"cannot write a checkpoint to {place}: {error.strerror}. The last one is kept.") from error
     for old in place.glob("step-*.safetensors"):
@@ -121,9 +122,3 @@ def load(folder: Path, parameters: Mapping[str, Any], optimizer: Any) -> tuple[L
 def clear(folder: Path) -> None:
     """Remove the training state of a finished adapter."""
     shutil.rmtree(folder / PLACE, ignore_errors=True)
-
-
-def _write(path: Path, data: bytes) -> None:
-    part = path.with_name(path.name + ".part")
-    part.write_bytes(data)
-    os.replace(part, path)

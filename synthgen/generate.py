@@ -7,9 +7,11 @@ recipes.load -> licenses.require -> plan.jobs -> store.pending -> pose.prepare -
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -88,6 +90,8 @@ def run(request: GenerateRequest) -> RunResult:
     ready = _prepare(request)
     cells = plan.cells(ready.jobs)
     _check_use(ready.folder, request.use)
+    if request.device and not request.dry_run:
+        ready.module.device_of(request.device)
     if request.dry_run:
         return RunResult(ready.folder, request.count, 0, 0, 0, ready.verdict, cells)
     if remark := licenses.remark(ready.verdict):
@@ -118,24 +122,29 @@ def _check_use(folder: Path, use: str) -> None:
 
 
 def _prepare(request: GenerateRequest) -> Prepared:
-    tagged = adapters.from_prompt(recipes.load(request.pipeline).prompt)[1] if request.pipeline else []
-    uses = _uses(request, tuple(tagged))
+    uses = _uses(request)
     cards = tuple(adapters.load_card(use.path) for use in uses)
-    module, source = bases.choose(request.base or (cards[0].base if cards else "mini"))
+    module, source = bases.choose(request.base or _base_of(cards))
     identity = module.identify(source)
     for use, card in zip(uses, cards, strict=True):
         adapters.check_base(card, identity.id, identity.sha256)
         adapters.verify_weights(use.path, card)
     recipe = _recipe(request, cards)
     verdict = licenses.require(_assets(identity, cards, request), request.use)
+    domain = rooms.member("domains", recipe.domain)
+    domain.check(recipe)
     own = pose.read(request.poses)
     if own:
         recipe = replace(recipe, axes={**recipe.axes, "pose": tuple(dict.fromkeys(item.name for item in own))})
-    domain = rooms.member("domains", recipe.domain)
+    _warn_of_blend(cards)
     category = cards[0].category if cards else ""
     recipe = domain.suited(recipe, category)
     triggers = " ".join(dict.fromkeys(card.trigger for card in cards))
-    hashes = {identity.id: identity.sha256, **{card.name: card.weights_sha256 for card in cards}}
+    hashes = {
+        "base": identity.sha256,
+        **{f"adapter {number}": card.weights_sha256 for number, card in enumerate(cards)},
+        **{f"pose {item.name}": sha256(item.points.tobytes()).hexdigest() for item in own},
+    }
     asked = plan.Request(
         recipe, request.count, request.seed, uses, identity.id, domain.subject(triggers, category), category,
         plan.parse_only(request.only), hashes,
@@ -146,7 +155,7 @@ def _prepare(request: GenerateRequest) -> Prepared:
     return Prepared(recipe, uses, cards, module, identity, verdict, asked, jobs, own, folder)
 
 
-def _uses(request: GenerateRequest, tagged: tuple[AdapterUse, ...]) -> tuple[AdapterUse, ...]:
+def _uses(request: GenerateRequest) -> tuple[AdapterUse, ...]:
     """The adapters named by options and by <lora:NAME:WEIGHT> in the recipe's prompt, else the newest one here.
 
     An option's weight wins over a tag's. Raises RequestError where there is none.
@@ -155,8 +164,11 @@ def _uses(request: GenerateRequest, tagged: tuple[AdapterUse, ...]) -> tuple[Ada
         if request.adapters:
             raise RequestError("--no-adapter does not go with --adapter. Leave one of them out.")
         return ()
-    if request.adapters or tagged:
-        named = tuple(adapters.parse_use(text) for text in request.adapters)
+    named = tuple(adapters.parse_use(text) for text in request.adapters)
+    domain = adapters.load_card(named[0].path).domain if named else ""
+    recipe = recipes.load(request.pipeline or domain or DEFAULT_PIPELINE)
+    tagged = adapters.from_prompt(recipe.prompt)[1]
+    if named or tagged:
         return (*named, *(use for use in tagged if use.path not in {other.path for other in named}))
     newest = adapters.newest()
     if newest is None:
@@ -168,9 +180,29 @@ def _uses(request: GenerateRequest, tagged: tuple[AdapterUse, ...]) -> tuple[Ada
     return (AdapterUse(newest.name, newest),)
 
 
+def _base_of(cards: Sequence[Any]) -> str:
+    """The base that the first adapter was trained for. A base from a folder must be given again: cards hold no path."""
+    if not cards:
+        return "mini"
+    if cards[0].base not in rooms.members("bases"):
+        raise RequestError(
+            f"adapter '{cards[0].name}' was trained on the base folder '{cards[0].base}'. Give it: --base FOLDER."
+        )
+    return str(cards[0].base)
+
+
+def _warn_of_blend(cards: Sequence[Any]) -> None:
+    """Adapters that answer to one word cannot be told apart in a prompt."""
+    triggers = [card.trigger for card in cards]
+    if len(set(triggers)) < len(triggers):
+        names = ", ".join(f"{card.name} ({card.category or 'no category'})" for card in cards)
+        _say(f"these adapters share a trigger word and will mix: {names}. Train one with another --trigger.")
+
+
 def _recipe(request: GenerateRequest, cards: Sequence[Any]) -> Recipe:
     recipe = recipes.load(request.pipeline or (cards[0].domain if cards else "") or DEFAULT_PIPELINE)
     chosen = {
+        "threads": recipe.settings.get("threads") or os.cpu_count() or 1,
         "num_inference_steps": request.steps or None,
         "guidance_scale": request.guidance,
         "batch": request.batch or None,
@@ -179,7 +211,8 @@ def _recipe(request: GenerateRequest, cards: Sequence[Any]) -> Recipe:
     recipe = replace(recipe, prompt=adapters.from_prompt(recipe.prompt)[0])
     recipe = recipes.adjusted(recipe, {key: value for key, value in chosen.items() if value is not None})
     if request.strict:
-        recipe = replace(recipe, gates=dict.fromkeys(recipe.gates, "reject"))
+        strict = {gate: "off" if mode == "off" else "reject" for gate, mode in recipe.gates.items()}
+        recipe = replace(recipe, gates=strict)
     return recipe
 
 
@@ -200,23 +233,22 @@ def _make(store: Run, ready: Prepared, request: GenerateRequest) -> None:
     base = ready.module.load(ready.identity, request.device)
     base.attach(ready.uses)
 
-    controls: dict[str, Any] = {}
-
-    def steered(job: Job) -> Job:
+    def steer(job: Job) -> tuple[Job, Any]:
+        if "pose" not in job.requested:
+            return job, None
         steering = pose.prepare(job, int(settings["size"]), ready.own_poses)
         points = json.dumps([[round(float(value), 1) for value in point] for point in steering.keypoints])
-        controls[job.id] = steering.control
-        return replace(job, requested={**job.requested, "pose_name": steering.pose_name, "keypoints": points})
+        told = {**job.requested, "pose_name": steering.pose_name, "keypoints": points}
+        return replace(job, requested=told), steering.control
 
     with Progress(request.count, f"generate {ready.folder.name}", "pictures", already=store.made) as progress:
         for attempt in range(TRIES):
-            controls.clear()
             wanted = {job.id for job in store.pending(ready.jobs) if job.attempt == attempt}
             if not wanted:
                 continue
             members = [job for job in ready.jobs if store.rejections(job) >= attempt]
-            jobs = [steered(_at(job, attempt)) for job in members]
-            for pictures in local.draw(base, jobs, wanted, lambda job: controls[job.id], settings):
+            jobs = [_at(job, attempt) for job in members]
+            for pictures in local.draw(base, jobs, wanted, steer, settings):
                 for picture in pictures:
                     _judge(store, picture, judges, context, progress)
     short = store.pending(ready.jobs)

@@ -30,7 +30,6 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
 SETTINGS: Mapping[str, tuple[type, float, float]] = {  # name -> kind, lowest, highest
     "num_inference_steps": (int, 1, 500),
     "guidance_scale": (float, 0.0, 50.0),
-    "guidance_rescale": (float, 0.0, 1.0),
     "controlnet_conditioning_scale": (float, 0.0, 4.0),
     "size": (int, 64, 4096),  # px, both sides; a multiple of 8, since a VAE halves it three times
     "batch": (int, 1, 512),  # pictures at once
@@ -39,7 +38,6 @@ SETTINGS: Mapping[str, tuple[type, float, float]] = {  # name -> kind, lowest, h
 DEFAULTS: Mapping[str, Any] = {
     "num_inference_steps": 8,
     "guidance_scale": 3.0,
-    "guidance_rescale": 0.7,
     "controlnet_conditioning_scale": 1.0,
     "size": 256,
     "batch": 8,

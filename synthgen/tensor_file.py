@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -180,15 +181,16 @@ def _whole_numbers(found: Any, least: int) -> bool:
     return isinstance(found, list) and all(type(number) is int and number >= least for number in found)
 
 
-def write_canonical(path: Path) -> None:
-    """Write a safetensors file's header anew with sorted metadata: the writer's order changes from run to run.
+def write_canonical(path: Path, more: Mapping[str, str] | None = None) -> None:
+    """Write a safetensors file's header anew, metadata sorted and with `more`: the writer's order changes each run.
 
     The tensors are untouched, so the same weights and metadata give the same bytes and the same sha256.
     """
     data = path.read_bytes()
     length = int.from_bytes(data[:8], "little")
     header = json.loads(data[8 : 8 + length])
-    told = {name: _sorted(text) for name, text in sorted(header.pop("__metadata__", {}).items())}
+    claimed = {**header.pop("__metadata__", {}), **(more or {})}
+    told = {name: _sorted(text) for name, text in sorted(claimed.items())}
     text = json.dumps({"__metadata__": told, **header}, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
     part = path.with_name(path.name + ".part")

@@ -11,21 +11,20 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import shutil
 import time
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from synthgen import adapters, bases, captions, checkpoint, images, licenses, training_report
+from synthgen import adapters, bases, captions, card, checkpoint, images, licenses, run_lock, training_report
 from synthgen.card import Card
 from synthgen.errors import RequestError, SynthgenError, UnfitAdapter
 from synthgen.progress import Progress
 from synthgen.provenance import canonical_json
 from synthgen.types import Asset, ImageSet, Photo, Rights
-from synthgen.vocabulary import CATEGORIES
+from synthgen.vocabulary import CATEGORIES, category_of
 
 LEAST_VIEWS = 48  # a few photos are shown in this many views, many photos in two views each
 HELD_OUT_SHARE = 0.1
@@ -44,7 +43,7 @@ class TrainRequest:
     trigger: str = "sks"
     base: str = "mini"
     rank: int = 16
-    alpha: float = 16.0
+    alpha: float = 0.0  # 0: as the rank, so that every program that reads the adapter agrees on its strength
     steps: int = 0
     learning_rate: float = 0.0
     batch: int = 0
@@ -75,6 +74,7 @@ def fit_product(request: TrainRequest) -> Path:
     A finished adapter of the same request is left as it is; an unfinished one is gone on with.
     Raises RequestError (photos, names), Refused (a licence says no), UnfitAdapter (the folder holds another training).
     """
+    request = _checked(request)
     module, source = bases.choose(request.base)
     photos = captions.write(_read(request), request.trigger)
     identity = module.identify(source)
@@ -83,13 +83,28 @@ def fit_product(request: TrainRequest) -> Path:
         training_report.say(remark)
     digest = _digest(request, photos, identity)
     folder = _folder(request, photos)
-    if _already(folder, digest, request.replace):
-        training_report.say(f"{folder} is already trained on these photos; nothing to do.")
-        return folder
-    checkpoint.prepare(folder, digest)
-    base = module.load(identity, request.device)
-    _train(base, module, request, photos, folder, digest)
+    lock = run_lock.hold(folder)
+    try:
+        if _already(folder, digest, request.replace):
+            news = _restate(folder, photos)
+            training_report.say(f"{folder} is already trained on these photos; {news}.")
+            return folder
+        base = module.load(identity, request.device)
+        checkpoint.prepare(folder, digest)
+        _train(base, module, request, photos, folder, digest)
+    finally:
+        lock.release()
     return folder
+
+
+def _checked(request: TrainRequest) -> TrainRequest:
+    """The request with its alpha filled in. Raises RequestError for numbers that no training can use."""
+    for name, value in (("--learning-rate", request.learning_rate), ("--alpha", request.alpha)):
+        if not math.isfinite(value) or value < 0:
+            raise RequestError(f"{name} is {value}; wanted a number above 0.")
+    if not 0 <= request.seed < 2**53:
+        raise RequestError(f"--seed is {request.seed}; wanted a whole number from 0 to 2^53 - 1.")
+    return replace(request, alpha=request.alpha or float(request.rank))
 
 
 def _read(request: TrainRequest) -> ImageSet:
@@ -99,9 +114,11 @@ def _read(request: TrainRequest) -> ImageSet:
     twins = [photo for photo in photos.photos if photo.duplicate_of]
     if twins:
         training_report.say(f"{len(twins)} near-duplicates are used once: {', '.join(p.path.name for p in twins[:5])}")
-    category = request.category or photos.category
+    category = (category_of(request.category) or request.category) if request.category else photos.category
     if category and category not in CATEGORIES:
-        training_report.say(f"category '{category}' is not one that the base knows; it is used as a word.")
+        training_report.say(f"category '{category}' is not one that synthgen knows; it is used as a word.")
+    if request.category:
+        photos = replace(photos, photos=tuple(replace(photo, category=category) for photo in photos.photos))
     return replace(photos, category=category)
 
 
@@ -132,32 +149,41 @@ def _folder(request: TrainRequest, photos: ImageSet) -> Path:
 
 
 def _already(folder: Path, digest: str, replace_it: bool) -> bool:
-    """Whether the folder holds this very training, finished. Raises UnfitAdapter where it holds another one."""
-    try:
-        card = adapters.load_card(folder)
-    except UnfitAdapter:
-        card = None
-    if card is not None and card.training.get("digest") == digest:
-        return True
-    other = checkpoint.digest_of(folder)
-    if card is None and not other and folder.is_dir() and any(folder.iterdir()):
-        raise RequestError(f"{folder} is not empty and holds no adapter. Give --out a new folder. It is untouched.")
-    if (card is None and other in ("", digest)) or replace_it:
-        if replace_it and (card is not None or other not in ("", digest)):
-            _remove(folder)
+    """Whether the folder holds this very training, finished. Raises where it holds another one, or something else.
+
+    With `replace_it` an adapter that is there stays whole and in use until the new one is ready.
+    """
+    here = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    if not here:
         return False
-    raise UnfitAdapter(
-        f"{folder} holds an adapter from other photos or settings. Use --replace to train it anew, or --name for a new "
-        "one. It is untouched."
-    )
+    other = checkpoint.digest_of(folder)
+    if card.NAME not in here and not other and here != ["private"]:
+        raise RequestError(f"{folder} is not empty and holds no adapter. Give --out a new folder. It is untouched.")
+    try:
+        if adapters.load_card(folder).training.get("digest") == digest:
+            return True
+    except UnfitAdapter:
+        pass
+    if other == digest or (card.NAME not in here and not other):
+        return False
+    if not replace_it:
+        raise UnfitAdapter(
+            f"{folder} holds an adapter from other photos or settings. Use --replace to train it anew, or --name for a "
+            "new one. It is untouched."
+        )
+    checkpoint.clear(folder)
+    return False
 
 
-def _remove(folder: Path) -> None:
-    """Take away what a training wrote, card first; whatever else lies in the folder stays."""
-    for name in ("card.toml", adapters.WEIGHTS):
-        (folder / name).unlink(missing_ok=True)
-    for name in ("report", "private"):
-        shutil.rmtree(folder / name, ignore_errors=True)
+def _restate(folder: Path, photos: ImageSet) -> str:
+    """Bring the rights in a finished card up to what is stated now; the weights stay. What was done, in words."""
+    told = adapters.load_card(folder)
+    rights = asdict(photos.rights)
+    before = {key: told.trained_on.get(key, "") for key in rights}
+    if before == rights:
+        return "nothing to do"
+    card.write(folder, replace(told, license=photos.rights.license, trained_on={**told.trained_on, **rights}))
+    return f"its card now states the licence '{photos.rights.license}' and the rights given"
 
 
 def _train(base: Any, module: Any, request: TrainRequest, photos: ImageSet, folder: Path, digest: str) -> None:
@@ -173,26 +199,27 @@ def _train(base: Any, module: Any, request: TrainRequest, photos: ImageSet, fold
     before = training_report.test_pictures(base, photos.category, request.trigger, request.seed)
     loop = Loop(base, material, checkpoint.Settings(steps, batch, rate, request.seed, request.rank, request.alpha))
     losses = loop.run(folder)
-    base.save_adapter(folder)
     after = training_report.test_pictures(base, photos.category, request.trigger, request.seed)
     effect = float(np.abs(after.astype(np.float32) - before.astype(np.float32)).mean())
-    training_report.write(folder, losses, before, after, [photo.path for photo in kept])
+    training_report.write(folder, losses, before, after, kept)
     if effect < LEAST_EFFECT:
         raise SynthgenError(
             f"{folder}: the adapter changes test pictures by {effect:.2f} grey levels of 255; wanted {LEAST_EFFECT:g} "
-            "at least. It learned nothing: raise --steps or --learning-rate. The report is kept; no card was written."
+            "at least. It learned nothing: raise --steps or --learning-rate, with --replace. The report is kept; no "
+            "adapter was written."
         )
-    rights = photos.rights
+    rights = asdict(photos.rights)
+    (folder / card.NAME).unlink(missing_ok=True)  # of an adapter that is replaced: its weights go next
+    base.save_adapter(folder)
     adapters.save(
         folder,
         Card(
             name=folder.name, trigger=request.trigger, category=photos.category, domain="apparel",
             base=base.identity.id, base_sha256=base.identity.sha256, rank=request.rank, alpha=request.alpha,
-            license=rights.license,
+            license=photos.rights.license,
             trained_on={
-                "digest": photos.digest, "photos": len(kept), "license": rights.license, "owner": rights.owner,
-                "source": rights.source, "consent": rights.consent, "ethics": rights.ethics, "credit": rights.credit,
-                "expires": rights.expires, "skipped": [f"{name}: {reason}" for name, reason in photos.skipped],
+                "digest": photos.digest, "photos": len(kept), **rights,
+                "skipped": [f"{name}: {reason}" for name, reason in photos.skipped],
                 "captions": sorted({photo.caption for photo in photos.photos})[:20],
             },
             training={
@@ -229,11 +256,11 @@ def _material(base: Any, train: list[Photo], held: list[Photo], photos: ImageSet
             texts += [photo.caption] * per_photo
             progress.step()
         checks = []
+        seen = int(held is train)  # a photo's first view is the photo itself, which training has
         for number, photo in enumerate(held):
-            views = images.views(
-                images.pixels(photo), max(1, 4 // len(held)), size, request.seed * 1009 + 500_000 + number
-            )
-            checks += [(view, photo.caption) for view in views]
+            count = max(1 + seen, 4 // len(held)) + seen
+            views = images.views(images.pixels(photo), count, size, request.seed * 1009 + 500_000 + number)
+            checks += [(view, photo.caption) for view in views[seen:]]
             progress.step()
         kept, said = training_report.class_pictures(base, photos.category, PRESERVED, request.seed)
         progress.step()

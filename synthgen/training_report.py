@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from synthgen import plan, recipes
+from synthgen import images, plan, recipes, resources
 from synthgen.checkpoint import Losses
 from synthgen.conditioners import pose
 from synthgen.domains import apparel
+from synthgen.types import Photo
 from synthgen.vocabulary import COLOURS
 
 TESTS = 8
@@ -25,20 +27,19 @@ def say(text: str) -> None:
 
 def test_pictures(base: Any, category: str, trigger: str, seed: int) -> np.ndarray:
     """TESTS pictures of people wearing the product, (n, s, s, 3) uint8; the same plan for the same seed."""
-    return _drawn(base, TESTS, seed, [apparel.subject(trigger, category)] * TESTS)[0]
+    return _drawn(base, TESTS, seed, category, [apparel.subject(trigger, category)] * TESTS)[0]
 
 
 def class_pictures(base: Any, category: str, count: int, seed: int) -> tuple[np.ndarray, list[str]]:
     """People wearing other garments of the class, as the base draws them, and what was said."""
     colours = list(COLOURS)
     subjects = [apparel.subject("", category, colours[number % len(colours)]) for number in range(count)]
-    return _drawn(base, count, seed + 1, subjects)
+    return _drawn(base, count, seed + 1, category, subjects)
 
 
-def _drawn(base: Any, count: int, seed: int, subjects: Sequence[str]) -> tuple[np.ndarray, list[str]]:
-    from dataclasses import replace
-
-    recipe = recipes.load("apparel")
+def _drawn(base: Any, count: int, seed: int, category: str, subjects: Sequence[str]) -> tuple[np.ndarray, list[str]]:
+    """By the shipped recipe, whatever the user's own says: what an adapter is must not depend on it."""
+    recipe = apparel.suited(recipes.load(resources.shipped("pipelines") / "apparel.toml"), category)
     jobs = plan.jobs(plan.Request(recipe, count, seed, subject="x"), lambda requested: "x")
     jobs = tuple(
         replace(job, prompt=apparel.prompt(recipe, job.requested, subject))
@@ -53,18 +54,16 @@ def _drawn(base: Any, count: int, seed: int, subjects: Sequence[str]) -> tuple[n
     return np.stack([picture.pixels for picture in pictures]), [job.prompt for job in jobs]
 
 
-def write(folder: Path, losses: Losses, before: np.ndarray, after: np.ndarray, photos: Sequence[Path]) -> None:
+def write(folder: Path, losses: Losses, before: np.ndarray, after: np.ndarray, photos: Sequence[Photo]) -> None:
     """report/: loss.png, and tests.png with the photos above, the base's pictures, and the adapter's below."""
-    from PIL import Image, ImageOps
+    from PIL import Image
 
     report = folder / "report"
     report.mkdir(parents=True, exist_ok=True)
     size = before.shape[1]
     shown = []
-    for path in photos[:TESTS]:
-        with Image.open(path) as picture:
-            upright = ImageOps.exif_transpose(picture).convert("RGB")
-            shown.append(np.asarray(ImageOps.pad(upright, (size, size), color=(255, 255, 255))))
+    for photo in photos[:TESTS]:
+        shown.append(np.asarray(images.square(images.pixels(photo), size)))
     shown += [np.full((size, size, 3), 255, np.uint8)] * (TESTS - len(shown))
     sheet = np.vstack([np.hstack(shown), np.hstack(list(before)), np.hstack(list(after))])
     Image.fromarray(sheet).save(report / "tests.png")

@@ -122,15 +122,3 @@ class Verdict:
     answer: str  # "deny" | "unknown" | "review" | "conditional" | "allow"
     reasons: tuple[str, ...]
     conditions: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Score:
-    """A number with its name, interval and what the same metric gives for nothing."""
-
-    name: str
-    value: float
-    low: float | None = None
-    high: float | None = None
-    unit: str = ""
-    null: float | None = None

@@ -60,3 +60,34 @@ def synthgen(capsys: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
         return Outcome(code, printed.out, printed.err)
 
     return call
+
+
+@pytest.fixture(scope="session")
+def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A base at toy size."""
+    from toy_base import write_toy_base
+
+    return write_toy_base(tmp_path_factory.mktemp("bases") / "toy")
+
+
+@pytest.fixture(scope="session")
+def other_toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A base at toy size."""
+    from toy_base import write_toy_base
+
+    return write_toy_base(tmp_path_factory.mktemp("bases") / "other", width=16, seed=1)
+
+
+@pytest.fixture(scope="session")
+def trained(toy: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An adapter trained on six photos with the toy base, alpha half its rank."""
+    from toy_base import OWN, photos
+
+    from synthgen import train
+
+    place = tmp_path_factory.mktemp("trained")
+    request = train.TrainRequest(
+        photos(place / "shirts", 6), base=str(toy), steps=45, batch=4, rank=8, alpha=4.0, out=place / "shirts-adapter",
+        rights=OWN, learning_rate=5e-3,
+    )  # fmt: skip
+    return train.fit_product(request)

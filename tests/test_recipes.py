@@ -162,5 +162,5 @@ def test_the_command_line_beats_the_recipe():
     assert changed.settings["num_inference_steps"] == 4
     assert changed.settings["guidance_scale"] == 2.0
     assert changed.settings["size"] == recipe.settings["size"]
-    with pytest.raises(RequestError, match="guidance_rescale is 2"):
-        recipes.adjusted(recipe, {"guidance_rescale": 2})
+    with pytest.raises(RequestError, match="controlnet_conditioning_scale is 9"):
+        recipes.adjusted(recipe, {"controlnet_conditioning_scale": 9})

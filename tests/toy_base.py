@@ -1,8 +1,20 @@
-"""A base of real diffusers classes at toy size, written to a folder: 64 px, random weights, a second to make."""
+"""What the tests of the journeys stand on: a base of real diffusers classes at toy size, photos, Ctrl-C."""
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from synthgen.types import Rights
 
 SIZE_PX = 64
 
@@ -60,3 +72,40 @@ def write_toy_base(folder: Path, width: int = 32, seed: int = 0) -> Path:
     parts = models.Parts(vae, unet, text_encoder, tokenizer, controlnet, models.build_scheduler())
     models.save_bundle(parts, folder)
     return folder
+
+
+OWN = Rights(owner="Acme", license="LicenseRef-own", source="studio")
+
+
+def photos(folder: Path, count: int) -> Path:
+    """Flat pictures of shirts in distinct colours and shapes."""
+    folder.mkdir(parents=True)
+    for number in range(count):
+        rng = np.random.default_rng(number)
+        picture = np.full((96, 80, 3), 235, np.uint8)
+        left, top = 8 + 3 * number, 10 + 2 * number
+        picture[top : top + 50, left : left + 40] = rng.integers(0, 200, 3)
+        Image.fromarray(picture).save(folder / f"photo-{number}.png")
+    return folder
+
+
+@contextmanager
+def interrupted_once(there: Callable[[], bool]) -> Iterator[None]:
+    """Ctrl-C, as the system sends it, as soon as `there` says yes; fails where the work ended without it."""
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.is_set():
+            if there():
+                os.kill(os.getpid(), signal.SIGINT)
+                return
+            time.sleep(0.002)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            yield
+    finally:
+        over.set()
+        watcher.join()

@@ -12,16 +12,22 @@ from typing import Any
 import numpy as np
 
 from synthgen import resources, tensor_file
-from synthgen.errors import RequestError, UnfitAdapter
+from synthgen.adapters import WEIGHTS
+from synthgen.errors import RequestError, SynthgenError, UnfitAdapter
 from synthgen.types import AdapterUse, Job, Picture
 
 LICENSE = "Apache-2.0"
 ACCEPTS = ("pose",)
-SIZE_PX = 256
 TARGETS = ("to_q", "to_k", "to_v", "to_out.0", "proj_in", "proj_out", "ff.net.0.proj", "ff.net.2")
 LEARNING_RATE = 1e-3
 BATCH = 8
-WEIGHTS = "adapter.safetensors"
+MODELSPEC = {  # its own architecture: a shape that looks like Stable Diffusion 1.x must not pass for it
+    "modelspec.sai_model_spec": "1.0.1",
+    "modelspec.architecture": "synthgen-mini-v1/lora",
+    "modelspec.implementation": "diffusers",
+    "modelspec.prediction_type": "v",
+    "modelspec.resolution": "256x256",
+}
 
 
 @dataclass(frozen=True)
@@ -67,16 +73,30 @@ def identify(folder: Path | None = None) -> Identity:
 
 def load(identity: Identity, device: str = "") -> Base:
     """The base, ready to train an adapter or to draw. device "" takes cuda, mps or cpu, the first that is there."""
-    import torch
-
     from synthgen.mini.models import load_bundle
 
     _quiet()
-    found = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    where = device_of(device)
     parts = load_bundle(identity.folder)
     for part in (parts.vae, parts.unet, parts.text_encoder, parts.controlnet):
-        part.to(device or found).eval().requires_grad_(False)
-    return Base(identity, parts, device or found)
+        part.to(where).eval().requires_grad_(False)
+    return Base(identity, parts, where)
+
+
+def device_of(name: str = "") -> str:
+    """The device of this name; "" finds cuda, mps or cpu by itself. Raises RequestError for one that is not here."""
+    import torch
+
+    here = [
+        "cpu",
+        *(["cuda"] if torch.cuda.is_available() else []),
+        *(["mps"] if torch.backends.mps.is_available() else []),
+    ]
+    if not name:
+        return here[1] if len(here) > 1 else "cpu"
+    if name.partition(":")[0] not in here:
+        raise RequestError(f"--device '{name}' is not on this machine. It has: {', '.join(here)}. Nothing was done.")
+    return name
 
 
 def _quiet() -> None:
@@ -94,7 +114,7 @@ class Base:
 
     def __init__(self, identity: Identity, parts: Any, device: str) -> None:
         self.identity, self.parts, self.device = identity, parts, device
-        self.size = SIZE_PX if identity.id == "mini" else int(parts.unet.config.sample_size) * 8
+        self.size = int(parts.unet.config.sample_size) * 8  # px
         self.train_steps = int(parts.scheduler.config.num_train_timesteps)
         self._pipelines: dict[bool, Any] = {}
 
@@ -174,15 +194,21 @@ class Base:
         from diffusers import StableDiffusionPipeline
         from diffusers.training_utils import _collate_lora_metadata
         from peft import get_peft_model_state_dict
+        from safetensors import SafetensorError
 
-        StableDiffusionPipeline.save_lora_weights(
-            folder,
-            unet_lora_layers=get_peft_model_state_dict(self.parts.unet, adapter_name="default"),
-            weight_name=WEIGHTS,
-            safe_serialization=True,
-            **_collate_lora_metadata({"unet": self.parts.unet}),
-        )
-        tensor_file.write_canonical(folder / WEIGHTS)
+        try:
+            StableDiffusionPipeline.save_lora_weights(
+                folder,
+                unet_lora_layers=get_peft_model_state_dict(self.parts.unet, adapter_name="default"),
+                weight_name=WEIGHTS,
+                safe_serialization=True,
+                **_collate_lora_metadata({"unet": self.parts.unet}),
+            )
+            tensor_file.write_canonical(folder / WEIGHTS, MODELSPEC)
+        except (SafetensorError, OSError) as error:
+            raise SynthgenError(
+                f"{folder / WEIGHTS} cannot be written: {error}. The last checkpoint is kept."
+            ) from error
         return folder / WEIGHTS
 
     # ---- drawing
@@ -233,6 +259,8 @@ class Base:
         """
         import torch
 
+        if self.device == "cpu" and "threads" in settings:
+            torch.set_num_threads(int(settings["threads"]))
         size = int(settings["size"])
         steered = controls[0] is not None
         options: dict[str, Any] = {
@@ -251,8 +279,6 @@ class Base:
             stacked = torch.from_numpy(np.stack([np.asarray(control) for control in controls]))
             options["image"] = stacked.permute(0, 3, 1, 2).float() / 255
             options["controlnet_conditioning_scale"] = float(settings["controlnet_conditioning_scale"])
-        else:
-            options["guidance_rescale"] = float(settings.get("guidance_rescale", 0.0))
         with torch.no_grad():
             drawn = self._pipeline(steered)(**options).images
         pixels = (np.clip(drawn, 0, 1) * 255).round().astype(np.uint8)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from synthgen import rooms
 from synthgen.cli.command import as_json, command, echo_json, use, verdict_lines
 from synthgen.errors import Refused, RequestError
 from synthgen.types import Asset
@@ -65,7 +66,8 @@ def _adapters(names: tuple[str, ...]) -> Iterator[Asset]:
 
         card = adapters.load_card(adapters.find(name))
         own = adapters.asset(card)
-        yield replace(own, trained_on=(*_base(card.base), *own.trained_on))
+        base = _base(card.base) if card.base in rooms.members("bases") else [Asset("base", card.base, "unknown")]
+        yield replace(own, trained_on=(*base, *own.trained_on))
 
 
 def _photos(folder: Path | None) -> Iterator[Asset]:

@@ -73,6 +73,7 @@ def check(pipeline: str, as_json: bool) -> None:
     from synthgen import recipes
 
     recipe = recipes.load(pipeline)
+    rooms.member("domains", recipe.domain).check(recipe)
     if as_json:
         echo_json(asdict(recipe))
         return

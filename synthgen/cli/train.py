@@ -30,7 +30,11 @@ FOLDER = click.Path(path_type=Path)
 @click.option("--per-folder", is_flag=True, help="Train one adapter for each sub-folder of --images.")
 @click.option("--rank", type=Whole(1, "ranks"), default=16, help="Rank of the LoRA matrices.")
 @click.option(
-    "--alpha", type=click.FloatRange(min=0, min_open=True), default=16.0, help="Scale of the LoRA: alpha / rank."
+    "--alpha",
+    type=click.FloatRange(min=0, min_open=True),
+    default=None,
+    show_default="the rank",
+    help="LoRA scale: alpha / rank.",
 )
 @click.option(
     "--steps", type=Whole(1, "steps"), default=None, show_default="by the number of photos", help="Training steps."
@@ -76,20 +80,25 @@ def train_product(images: Path, per_folder: bool, as_json: bool, **given: Any) -
             click.echo(folder)
 
 
-def _train(images: Path, stated: dict[str, str], options: dict[str, Any]) -> Path:
+def _train(images: Path, stated: dict[str, str], options: dict[str, Any], above: Path | None = None) -> Path:
     from synthgen import train
 
-    return train.fit_product(train.TrainRequest(images=images, rights=_rights(images, stated), **options))
+    return train.fit_product(train.TrainRequest(images=images, rights=_rights(images, stated, above), **options))
 
 
-def _rights(images: Path, stated: dict[str, str]) -> Rights | None:
-    """Rights as stated by options, over those beside the photos; None where no option says anything."""
-    said = {key: value for key, value in stated.items() if value}
-    if not said:
-        return None
+def _rights(images: Path, stated: dict[str, str], above: Path | None = None) -> Rights | None:
+    """Rights as stated by options, over those beside the photos, over those of the folder above (--per-folder).
+
+    None where neither an option nor the folder above says anything: then what lies beside the photos is read with them.
+    """
     from synthgen.rights_file import rights_beside
 
-    return replace(rights_beside(images) or Rights(), **said)
+    said = {key: value for key, value in stated.items() if value}
+    general = rights_beside(above) if above else None
+    if not said and general is None:
+        return None
+    own = rights_beside(images) if images.is_dir() else None
+    return replace(own or general or Rights(), **said)
 
 
 def _each(images: Path, stated: dict[str, str], options: dict[str, Any]) -> list[Path]:
@@ -109,8 +118,8 @@ def _each(images: Path, stated: dict[str, str], options: dict[str, Any]) -> list
     for product in products:
         place = {"out": out / product.name} if out else {}
         try:
-            done.append(_train(product, stated, {**options, **place, "name": product.name}))
-        except RequestError as error:
+            done.append(_train(product, stated, {**options, **place, "name": product.name}, images))
+        except SynthgenError as error:
             click.echo(f"{product.name}: {error}", err=True)
             failed.append(product.name)
     if failed:

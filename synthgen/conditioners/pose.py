@@ -61,18 +61,24 @@ def _from_photo(file: Path) -> poses.Pose:
     from controlnet_aux import OpenposeDetector
 
     try:
-        detector = OpenposeDetector.from_pretrained("lllyasviel/Annotators")
+        detector = OpenposeDetector.from_pretrained("lllyasviel/Annotators", local_files_only=True)
     except (LocalEntryNotFoundError, OfflineModeIsEnabled, HfHubHTTPError, OSError) as error:
         raise RequestError(
             f"{file}: poses are taken from photos by the OpenPose detector, whose weights (lllyasviel/Annotators, "
             "non-commercial licence) are not on this machine. Put them into the Hugging Face cache, or give keypoint "
             "JSON."
         ) from error
-    found = detector.detect_poses(np.asarray(image_file.decode(file).image.convert("RGB")))
+    picture = image_file.decode(file).image.convert("RGB")
+    found = detector.detect_poses(np.asarray(picture))
     if len(found) != 1:
         raise RequestError(f"{file}: the detector sees {len(found)} people; wanted one.")
+    return poses.from_points(in_pixels(found[0].body.keypoints, picture.width, picture.height), file.stem)
+
+
+def in_pixels(keypoints: Sequence[Any], width: int, height: int) -> Any:
+    """(18, 3) float32 from controlnet-aux keypoints, which are shares of the width and of the height, or None."""
     points = np.zeros((18, 3), np.float32)
-    for number, point in enumerate(found[0].body.keypoints):
+    for number, point in enumerate(keypoints):
         if point is not None:
-            points[number] = (point.x, point.y, 1)
-    return poses.from_points(points, file.stem)
+            points[number] = (point.x * width, point.y * height, 1)
+    return points

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from string import Formatter
 
+from synthgen import poses, toml_file
+from synthgen.errors import RequestError
 from synthgen.types import Recipe
 from synthgen.vocabulary import (
     AGE_BANDS,
@@ -32,7 +34,7 @@ AXES: Mapping[str, Mapping[str, str]] = {  # axis -> label -> phrase in the prom
 def phrase(axis: str, label: str) -> str:
     """How a label is said: "monk-04" is "light skin", "arms-raised" is "arms raised"; others as they stand."""
     if axis == "pose":
-        return label.replace("-", " ")
+        return label.replace("-", " ") if label in poses.groups() else "posing"
     return AXES.get(axis, {}).get(label, label)
 
 
@@ -59,6 +61,24 @@ def prompt(recipe: Recipe, requested: Mapping[str, str], subject: str) -> str:
             text = text[:-1] + "n "
         text += said
     return " ".join(text.split())
+
+
+def check(recipe: Recipe) -> None:
+    """Raises RequestError for values that nothing here can draw. Ages are adult bands: no child is ever asked for."""
+    known: dict[str, Collection[str]] = {
+        "body_type": BODY_TYPES,
+        "view": VIEWS,
+        "age": AGE_BANDS,
+        "pose": poses.groups(),
+    }
+    problems = [
+        f"[axes] {axis} has no '{value}'.{toml_file.suggestion(value, values)}"
+        for axis, values in known.items()
+        for value in recipe.axes.get(axis, ())
+        if value not in values
+    ]
+    if problems:
+        raise RequestError(f"{recipe.source or recipe.name}: {' '.join(problems)} Nothing was drawn.")
 
 
 def suited(recipe: Recipe, category: str) -> Recipe:

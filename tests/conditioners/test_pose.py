@@ -45,3 +45,10 @@ def test_a_pose_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     for name in ("none.png", "none.json"):
         with pytest.raises(RequestError, match=name):
             pose.read([tmp_path / name])
+
+
+def test_keypoints_of_a_detector_are_shares_of_width_and_height() -> None:
+    from controlnet_aux.open_pose.body import Keypoint
+
+    points = pose.in_pixels([Keypoint(0.5, 0.25), None, Keypoint(1.0, 1.0)], 300, 400)
+    assert points[:3].tolist() == [[150, 100, 1], [0, 0, 0], [300, 400, 1]]

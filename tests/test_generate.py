@@ -1,0 +1,211 @@
+"""An adapter and a count in, a labelled data set out, on real diffusers classes at toy size."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tomli_w
+from PIL import Image
+from toy_base import SIZE_PX, interrupted_once
+
+from synthgen import adapters, generate, provenance
+from synthgen.errors import RequestError, UnfitAdapter
+
+
+def asked(trained: Path, toy: Path, out: Path, **more: Any) -> generate.GenerateRequest:
+    return generate.GenerateRequest(
+        **{"count": 9, "base": str(toy), "adapters": (str(trained),), "size": SIZE_PX, "steps": 1, "batch": 4,
+           "out": out, **more}
+    )  # fmt: skip
+
+
+def rows(run: Path) -> list[dict[str, str]]:
+    with (run / "metadata.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def recorded(run: Path) -> int:
+    """How many pictures are done in a run."""
+    file = run / "records.jsonl"
+    return file.read_bytes().count(b"\n") if file.is_file() else 0
+
+
+def test_a_run_has_exactly_count_labelled_pictures_that_carry_their_lineage(
+    trained: Path, toy: Path, tmp_path: Path
+) -> None:
+    result = generate.run(asked(trained, toy, tmp_path / "run"))
+    assert (result.made, result.already) == (9, 0)
+    table = rows(tmp_path / "run")
+    assert len(table) == 9
+    assert next(iter(table[0])) == "file_name"
+    for row in table:
+        file = tmp_path / "run" / row["file_name"]
+        lineage = provenance.read_png(file)
+        assert lineage["seed"] == row["seed"]
+        assert lineage["prompt"] == row["prompt"]
+        assert "sks shirt" in row["prompt"]
+        assert lineage["pixel_sha256"] == provenance.pixel_sha256(np.asarray(Image.open(file)))
+        assert lineage["adapters"][0]["sha256"] == adapters.load_card(trained).weights_sha256
+        assert len(json.loads(row["requested_keypoints"])) == 18
+        assert row["license_verdict"] in ("unknown", "review", "allow")
+    assert {row["label"] for row in table} == {"shirt"}
+
+
+def test_an_interrupted_run_resumes_to_the_same_pictures(trained: Path, toy: Path, tmp_path: Path) -> None:
+    generate.run(asked(trained, toy, tmp_path / "whole", count=14))
+    request = asked(trained, toy, tmp_path / "parts", count=14)
+    for count in (1, 6):
+        with interrupted_once(lambda: recorded(tmp_path / "parts") >= count):  # noqa: B023
+            generate.run(request)
+        assert count <= recorded(tmp_path / "parts") < 14
+    again = generate.run(request)
+    assert again.made + again.already == 14
+    assert again.already > 0
+    whole = {row["file_name"]: (tmp_path / "whole" / row["file_name"]).read_bytes() for row in rows(tmp_path / "whole")}
+    parts = {row["file_name"]: (tmp_path / "parts" / row["file_name"]).read_bytes() for row in rows(tmp_path / "parts")}
+    assert whole == parts
+    assert generate.run(request).made == 0
+
+
+def test_adapter_strength_changes_the_picture_and_zero_is_the_base(trained: Path, toy: Path, tmp_path: Path) -> None:
+    from synthgen.bases import mini
+    from synthgen.types import AdapterUse, Job
+
+    job = Job("0" * 16, 0, "a photo of a person wearing a sks shirt", "", 5, {"pose": "standing"})
+    settings = {"num_inference_steps": 2, "guidance_scale": 1.0, "size": SIZE_PX, "controlnet_conditioning_scale": 1.0}
+
+    def drawn(*weights: float) -> np.ndarray:
+        base = mini.load(mini.identify(toy))
+        base.attach([AdapterUse("a", trained, weight) for weight in weights])
+        return base.render([job], [None], settings)[0].pixels.astype(float)
+
+    plain = drawn()
+    assert np.abs(drawn(0.0) - plain).max() <= 1
+    full = np.abs(drawn(1.0) - plain).mean()
+    assert full > 1
+    assert np.abs(drawn(0.5, 0.5) - drawn(1.0)).mean() < 0.05 * full + 0.5
+
+
+def test_an_adapter_for_another_base_is_refused_by_card_and_by_tensors(
+    trained: Path, other_toy: Path, tmp_path: Path
+) -> None:
+    from synthgen.bases import mini
+    from synthgen.types import AdapterUse
+
+    with pytest.raises(UnfitAdapter, match="was trained for base 'toy'"):
+        generate.run(asked(trained, other_toy, tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
+    base = mini.load(mini.identify(other_toy))
+    with pytest.raises(UnfitAdapter, match="trained for another base"):
+        base.attach([AdapterUse("a", trained)])
+
+
+def test_commercial_use_of_unknown_photos_is_refused_before_anything_is_written(
+    trained: Path, toy: Path, tmp_path: Path, synthgen: Callable[..., Any]
+) -> None:
+    outcome = synthgen(
+        "generate", "--count", 3, "--base", toy, "--adapter", trained, "--use", "commercial", "--out", tmp_path / "run"
+    )
+    assert outcome.code == 3
+    assert "Licence refused for --use commercial" in outcome.err
+    assert not (tmp_path / "run").exists()
+
+
+def test_pictures_that_stay_blank_end_the_run_with_the_short_cells_named(
+    trained: Path, toy: Path, tmp_path: Path, synthgen: Callable[..., Any]
+) -> None:
+    from diffusers import AutoencoderKL
+
+    grey = tmp_path / "toy"
+    shutil.copytree(toy, grey)
+    vae = AutoencoderKL.from_pretrained(grey / "vae", local_files_only=True)
+    for parameter in vae.decoder.conv_out.parameters():
+        parameter.data.zero_()
+    vae.save_pretrained(grey / "vae")
+    outcome = synthgen(
+        "generate", "--count", 2, "--base", grey, "--no-adapter", "--size", SIZE_PX, "--num-inference-steps", 1,
+        "--out", tmp_path / "run",
+    )  # fmt: skip
+    assert outcome.code == 1
+    assert "2 pictures were rejected 5 times each" in outcome.err
+    assert len(list((tmp_path / "run" / "rejected").glob("*.png"))) == 10
+
+
+def test_no_adapter_at_all_says_what_to_do(empty_folder: Path) -> None:
+    with pytest.raises(RequestError, match="--no-adapter"):
+        generate.run(generate.GenerateRequest(count=3))
+
+
+def test_a_dry_run_writes_nothing_and_names_every_cell(trained: Path, toy: Path, empty_folder: Path) -> None:
+    result = generate.run(asked(trained, toy, empty_folder / "run", count=60, dry_run=True))
+    assert list(empty_folder.iterdir()) == []
+    assert sum(result.cells["place"].values()) == 60
+    assert set(result.cells["skin_tone"].values()) == {6}
+
+
+def test_own_keypoints_decide_the_pose(trained: Path, toy: Path, tmp_path: Path) -> None:
+    from synthgen import poses
+
+    points = np.array(poses.library()[next(iter(poses.library()))].points) * [400, 400, 1] + [200, 50, 0]
+    file = tmp_path / "mine.json"
+    file.write_text(json.dumps({"people": [{"pose_keypoints_2d": points.ravel().tolist()}]}))
+    generate.run(asked(trained, toy, tmp_path / "run", count=3, poses=(file,)))
+    assert {row["requested_pose"] for row in rows(tmp_path / "run")} == {"mine"}
+
+
+def test_a_tag_in_the_prompt_means_the_same_as_the_option(trained: Path, toy: Path, empty_folder: Path) -> None:
+    from synthgen import recipes
+
+    shutil.copytree(trained, empty_folder / "adapters" / "shirts")
+    (empty_folder / "pipelines").mkdir()
+    text = recipes.dump(recipes.load("apparel")).replace("wearing {subject}", "wearing {subject} <lora:shirts:0.7>")
+    (empty_folder / "pipelines" / "tagged.toml").write_text(text)
+    asked_for = generate.GenerateRequest(count=1, pipeline="tagged", base=str(toy), dry_run=True)
+    ready = generate._prepare(asked_for)
+    assert [(use.name, use.weight) for use in ready.uses] == [("shirts", 0.7)]
+    assert "<lora" not in ready.jobs[0].prompt
+
+
+def test_a_recipe_without_poses_draws_without_a_skeleton(toy: Path, empty_folder: Path) -> None:
+    from synthgen import recipes
+
+    told = tomllib.loads(recipes.dump(recipes.load("apparel")).replace(", {pose}", ""))
+    del told["axes"]["pose"]
+    (empty_folder / "plain.toml").write_text(tomli_w.dumps(told))
+    result = generate.run(
+        generate.GenerateRequest(
+            count=2, pipeline="plain.toml", base=str(toy), no_adapter=True, size=SIZE_PX, steps=1, out=Path("run")
+        )
+    )
+    assert result.made == 2
+    assert "requested_keypoints" not in rows(Path("run"))[0]
+
+
+def test_a_recipe_that_asks_for_a_child_is_refused(synthgen: Callable[..., Any], empty_folder: Path) -> None:
+    from synthgen import recipes
+
+    text = recipes.dump(recipes.load("apparel")).replace('"20-39"', '"child"')
+    (empty_folder / "mine.toml").write_text(text)
+    outcome = synthgen("check", "mine.toml")
+    assert outcome.code == 2
+    assert "age has no 'child'" in outcome.err
+
+
+def test_changed_pose_files_are_another_run(trained: Path, toy: Path, tmp_path: Path) -> None:
+    from synthgen import poses
+
+    points = np.array(poses.library()[next(iter(poses.library()))].points) * [400, 400, 1] + [200, 50, 0]
+    file, folders = tmp_path / "mine.json", []
+    for shift in (0, 30):
+        points[4, 0] += shift
+        file.write_text(json.dumps({"people": [{"pose_keypoints_2d": points.ravel().tolist()}]}))
+        folders.append(generate.run(asked(trained, toy, None, poses=(file,), dry_run=True)).folder)  # type: ignore[arg-type]
+    assert folders[0] != folders[1]
