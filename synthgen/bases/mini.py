@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,10 +74,13 @@ def identify(folder: Path | None = None) -> Identity:
 
 def load(identity: Identity, device: str = "") -> Base:
     """The base, ready to train an adapter or to draw. device "" takes cuda, mps or cpu, the first that is there."""
+    import torch
+
     from synthgen.mini.models import load_bundle
 
     _quiet()
     where = device_of(device)
+    torch.set_num_threads(os.cpu_count() or 1)  # results differ in their last bits between thread counts
     parts = load_bundle(identity.folder)
     for part in (parts.vae, parts.unet, parts.text_encoder, parts.controlnet):
         part.to(where).eval().requires_grad_(False)
