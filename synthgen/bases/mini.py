@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from synthgen import resources, tensor_file
+from synthgen import precision, resources, tensor_file
 from synthgen.adapters import WEIGHTS
 from synthgen.errors import RequestError, SynthgenError, UnfitAdapter
 from synthgen.types import AdapterUse, Job, Picture
@@ -183,7 +183,7 @@ class Base:
         import torch
 
         noisy = self.parts.scheduler.add_noise(latents, noise, timesteps)
-        with torch.autocast(torch.device(self.device).type, torch.bfloat16):
+        with precision.autocast(self.device):
             return self.parts.unet(noisy, timesteps, words).sample.float()
 
     def _error(self, latents: Any, words: Any, timesteps: Any, noise: Any, target: Any) -> Any:

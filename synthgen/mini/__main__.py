@@ -152,7 +152,7 @@ def _prepare_torch() -> None:
     import cv2
     import torch
 
-    torch.set_num_threads(os.cpu_count() or 1)
+    torch.set_num_threads(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
     torch.set_flush_denormal(True)
     cv2.setNumThreads(1)
 

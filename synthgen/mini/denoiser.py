@@ -18,6 +18,7 @@ import numpy as np
 
 from synthgen.mini.dataset import Shard, shards
 from synthgen.mini.models import LATENT_NOISE, Parts
+from synthgen.precision import autocast
 
 CAPTION_DROPOUT = 0.1
 CONTROL_SHARE = 0.5  # of the batches
@@ -88,7 +89,7 @@ def encoded(shard: Shard, vae: Any, size: int) -> np.ndarray:
             if size != 256:
                 block = np.stack([cv2.resize(p, (size, size), interpolation=cv2.INTER_AREA) for p in block])
             batch = torch.from_numpy(np.ascontiguousarray(block)).permute(0, 3, 1, 2).float() / 127.5 - 1
-            with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+            with torch.no_grad(), autocast("cpu"):
                 parts.append(vae.encode(batch).latent_dist.mean.float().numpy().astype(np.float16))
         part = target.with_suffix(".part")
         with part.open("wb") as file:
@@ -193,7 +194,7 @@ def loss_of(parts: Parts, batch: tuple[Any, list[str], Any], timesteps: Any) -> 
     tokens = parts.tokenizer(
         texts, padding="max_length", truncation=True, max_length=parts.tokenizer.model_max_length, return_tensors="pt"
     ).input_ids.to(latents.device)
-    with torch.autocast(latents.device.type, torch.bfloat16):
+    with autocast(latents.device):
         words = parts.text_encoder(tokens).last_hidden_state
         extra = {}
         if control is not None:

@@ -1,7 +1,10 @@
 """What mini is made of: sizes, builders, and the bundle that unmodified diffusers pipelines load.
 
-Sizes follow from measurements on two CPU cores. No attention at 32 x 32: convolutions do that level, attention works
-at 16 x 16 and 8 x 8. Four latent channels at an eighth of the size keep every Stable Diffusion 1.x pipeline usable.
+Sizes follow from measurements on two CPU cores. The classes are those of Stable Diffusion 1.x and their pipelines load
+the folder as it is; but latents are 16 channels at a sixteenth of the size, not 4 at an eighth. They hold the same
+number of values, and the denoiser, whose cost goes with the number of places, trains and draws three times as fast.
+The words reach the denoiser twice: by cross-attention, and pooled into the time embedding, which scales and shifts
+every residual block; without the second, colours of garments were not learned in 50,000 pictures.
 """
 
 from __future__ import annotations
@@ -14,10 +17,12 @@ from pathlib import Path
 from typing import Any
 
 IMAGE_PX = 256
-TEXT_WIDTH = 160
+LATENT_CHANNELS = 16
+LATENT_SCALE = 16  # px per place
+TEXT_WIDTH = 192  # 64 pooling heads of 3: the number that ControlNetModel.from_unet takes for granted
 TEXT_LENGTH = 64
 LATENT_NOISE = 0.06  # std of the posterior: what the decoder was trained to bear
-CONTROL_CHANNELS = (16, 32, 64, 96)
+CONTROL_CHANNELS = (8, 16, 32, 64, 96)
 
 
 @dataclass
@@ -33,16 +38,20 @@ class Parts:
 
 
 def build_vae() -> Any:
-    """AutoencoderKL, 2.7 M parameters: (b, 3, 256, 256) in [-1, 1] <-> (b, 4, 32, 32)."""
+    """AutoencoderKL, 3.5 M parameters: (b, 3, 256, 256) in [-1, 1] <-> (b, 16, 16, 16).
+
+    Four groups a normalisation, not one a channel: that wipes out what a channel says as a whole, and the network
+    smuggles it past in bright spots.
+    """
     from diffusers import AutoencoderKL
 
     return AutoencoderKL(
-        block_out_channels=(16, 32, 64, 128),
-        down_block_types=("DownEncoderBlock2D",) * 4,
-        up_block_types=("UpDecoderBlock2D",) * 4,
+        block_out_channels=(16, 32, 64, 96, 128),
+        down_block_types=("DownEncoderBlock2D",) * 5,
+        up_block_types=("UpDecoderBlock2D",) * 5,
         layers_per_block=1,
-        latent_channels=4,
-        norm_num_groups=16,
+        latent_channels=LATENT_CHANNELS,
+        norm_num_groups=4,
         sample_size=IMAGE_PX,
         scaling_factor=1.0,  # the channels are normalised inside the quantising convolutions
         force_upcast=False,
@@ -50,20 +59,23 @@ def build_vae() -> Any:
 
 
 def build_unet() -> Any:
-    """UNet2DConditionModel, about 11 M parameters. `attention_head_dim` is the number of heads in this class."""
+    """UNet2DConditionModel, about 10 M parameters. `attention_head_dim` is the number of heads in this class."""
     from diffusers import UNet2DConditionModel
 
     return UNet2DConditionModel(
-        sample_size=IMAGE_PX // 8,
-        in_channels=4,
-        out_channels=4,
-        block_out_channels=(64, 128, 192),
+        sample_size=IMAGE_PX // LATENT_SCALE,
+        in_channels=LATENT_CHANNELS,
+        out_channels=LATENT_CHANNELS,
+        block_out_channels=(64, 128, 160),
         layers_per_block=1,
         down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
         up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
         cross_attention_dim=TEXT_WIDTH,
         attention_head_dim=4,
         norm_num_groups=16,
+        resnet_time_scale_shift="scale_shift",
+        addition_embed_type="text",
+        addition_embed_type_num_heads=64,
     )
 
 
@@ -75,7 +87,7 @@ def build_controlnet(unet: Any) -> Any:
 
 
 def build_text_encoder(tokenizer: Any) -> Any:
-    """CLIPTextModel, 3 layers of width 160, for this tokenizer."""
+    """CLIPTextModel, 3 layers of width 192, for this tokenizer."""
     from transformers import CLIPTextConfig, CLIPTextModel
 
     return CLIPTextModel(
