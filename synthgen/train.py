@@ -58,7 +58,7 @@ class TrainRequest:
 
 @dataclass(frozen=True)
 class Material:
-    """All that the loop reads, encoded once. Latents (n, 4, h, w), words (n, tokens, width), both float32."""
+    """All that the loop reads, encoded once. Latents (n, c, h, w), words (n, tokens, width), both float32."""
 
     latents: Any
     words: Any

@@ -114,11 +114,14 @@ def _quiet() -> None:
 
 
 class Base:
-    """Loaded parts of one mini. Latents are (b, 4, s/8, s/8) float32, words (b, tokens, width) float32."""
+    """Loaded parts of one mini.
+
+    Latents are (b, c, s/f, s/f) float32 with the autoencoder's c channels and f px per place, words (b, tokens, width).
+    """
 
     def __init__(self, identity: Identity, parts: Any, device: str) -> None:
         self.identity, self.parts, self.device = identity, parts, device
-        self.size = int(parts.unet.config.sample_size) * 8  # px
+        self.size = int(parts.unet.config.sample_size) * 2 ** (len(parts.vae.config.block_out_channels) - 1)  # px
         self.train_steps = int(parts.scheduler.config.num_train_timesteps)
         self._pipelines: dict[bool, Any] = {}
 
@@ -180,8 +183,6 @@ class Base:
         return (snr.clamp(max=5) + 1) / (snr + 1)
 
     def _predict(self, latents: Any, words: Any, timesteps: Any, noise: Any) -> Any:
-        import torch
-
         noisy = self.parts.scheduler.add_noise(latents, noise, timesteps)
         with precision.autocast(self.device):
             return self.parts.unet(noisy, timesteps, words).sample.float()

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from synthgen.mini.model_card import Course
     from synthgen.mini.models import Parts
 
-SHARES = {"autoencoder": 0.35, "denoiser": 0.65}  # of the minutes; rendering comes on top
+SHARES = {"autoencoder": 0.33, "words": 0.07, "denoiser": 0.6}  # of the minutes; rendering comes on top
 WORK = click.option(
     "--work", type=click.Path(path_type=Path), default=Path("build/mini"), show_default=True,
     help="Renders, latents and checkpoints.",
@@ -74,6 +74,24 @@ def autoencoder(work: Path, minutes: float, device: str, batch: int | None) -> N
 
 @main.command()
 @WORK
+@click.option("--minutes", type=click.FloatRange(min=0.01), required=True, help="Time to train.")
+def words(work: Path, minutes: float) -> None:
+    """Teach a fresh text encoder to read captions; `denoiser --fresh` begins from it.
+
+    Example: python -m synthgen.mini words --minutes 12
+    """
+    from synthgen.mini import words as reading
+
+    _prepare_torch()
+    parts = _fresh_parts(work)
+    reader = reading.Reader(parts.text_encoder, parts.unet.add_embedding, parts.tokenizer)
+    share = reading.fit(reader, _rows(work), minutes * 60)
+    reading.save(reader, work / "words.safetensors")
+    click.echo(f"{share:.3f} of the labels that captions name are read rightly")
+
+
+@main.command()
+@WORK
 @click.option("--minutes", type=click.FloatRange(min=0.01), required=True, help="Time to train, earlier tries counted.")
 @click.option("--fresh", is_flag=True, help="Start from nothing, not from the shipped weights.")
 @DEVICE
@@ -112,6 +130,7 @@ def all(context: click.Context, /, work: Path, minutes: float, count: int, worke
     """
     context.invoke(render, work=work, count=count, workers=workers)
     context.invoke(autoencoder, work=work, minutes=minutes * SHARES["autoencoder"], **where)
+    context.invoke(words, work=work, minutes=minutes * SHARES["words"])
     context.invoke(denoiser, work=work, minutes=minutes * SHARES["denoiser"], fresh=True, **where)
 
 
@@ -173,11 +192,9 @@ def _course(work: Path, minutes: float, device: str) -> Course:
 
 def _parts(work: Path, fresh: bool) -> Parts:
     """The parts to train: the shipped ones where they are, with the work folder's own autoencoder if there is one."""
-    import torch
     from diffusers import AutoencoderKL
 
     from synthgen.mini import models
-    from synthgen.mini.dataset import corpus
 
     shipped = resources.mini_weights()
     own = work / "vae" / "config.json"
@@ -186,12 +203,35 @@ def _parts(work: Path, fresh: bool) -> Parts:
         if own.is_file():
             parts.vae = AutoencoderKL.from_pretrained(work / "vae", use_safetensors=True)
         return parts
+    parts = _fresh_parts(work)
+    if not own.is_file():
+        raise click.UsageError(f"{work} has no autoencoder yet. Train it: python -m synthgen.mini autoencoder.")
+    parts.vae = AutoencoderKL.from_pretrained(work / "vae", use_safetensors=True).requires_grad_(False)
+    return parts
+
+
+def _fresh_parts(work: Path) -> Parts:
+    """Untrained networks, but for the words where they are learned already; no autoencoder."""
+    import torch
+
+    from synthgen.mini import models
+    from synthgen.mini import words as reading
+    from synthgen.mini.dataset import corpus
+
     torch.manual_seed(0)
     tokenizer = models.build_tokenizer(corpus(), work / "tokenizer")
-    vae = AutoencoderKL.from_pretrained(work / "vae", use_safetensors=True).requires_grad_(False)
-    unet = models.build_unet()
-    text_encoder = models.build_text_encoder(tokenizer)
-    return models.Parts(vae, unet, text_encoder, tokenizer, models.build_controlnet(unet), models.build_scheduler())
+    unet, text_encoder = models.build_unet(), models.build_text_encoder(tokenizer)
+    learned = work / "words.safetensors"
+    if learned.is_file():
+        reading.load(learned, text_encoder, unet.add_embedding)
+    return models.Parts(None, unet, text_encoder, tokenizer, models.build_controlnet(unet), models.build_scheduler())
+
+
+def _rows(work: Path) -> list[dict[str, Any]]:
+    """Labels of all renders."""
+    from synthgen.mini import dataset
+
+    return [row for shard in dataset.shards(work / "renders") for row in shard.rows()]
 
 
 if __name__ == "__main__":

@@ -1,13 +1,14 @@
 """Trains mini's UNet, text encoder and pose ControlNet together, on latents of renders.
 
-The ControlNet learns from the first step on, in every second batch: the skeleton then carries the body's layout, and
-what is left for the text is colour, garment and place. Most steps are at full size; a short start at half size makes
-steps four times as cheap while the words find their meaning.
+The ControlNet learns from the first step on, in some of the batches: the skeleton then carries the body's layout, and
+what is left for the text is colour, garment and place. The text encoder has learned to read before (words.py) and goes
+on learning at a fraction of the rate.
 """
 
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
 import time
 from dataclasses import dataclass
@@ -17,12 +18,13 @@ from typing import Any
 import numpy as np
 
 from synthgen.mini.dataset import Shard, shards
-from synthgen.mini.models import LATENT_NOISE, Parts
+from synthgen.mini.models import IMAGE_PX, LATENT_NOISE, Parts
 from synthgen.precision import autocast
 
 CAPTION_DROPOUT = 0.1
-CONTROL_SHARE = 0.5  # of the batches
-PLAIN_MIX = {"person": 0.4, "flat": 0.42, "xray": 0.18}  # of the others: people have the controlled batches too
+CONTROL_SHARE = 0.4  # of the batches
+TEXT_RATE = 0.2  # of the learning rate, for what was taught to read before
+PLAIN_MIX = {"person": 0.5, "flat": 0.36, "xray": 0.14}  # of the others: people have the controlled batches too
 EMA_DECAY = 0.998
 
 
@@ -31,32 +33,31 @@ class Budget:
     """How long to train, and how fast."""
 
     minutes: float
-    half_size_share: float = 0.2  # of the time, at 128 px, at the start
     learning_rate: float = 8e-4
-    batch: int = 12  # at half size; two thirds of it at full size, where steps are dearer
+    batch: int = 16
     sheet_minutes: float = 8.0  # between test sheets; 0 for none
     device: str = "cpu"
 
 
 class Latents:
-    """Latents, keypoints and captions of all finished shards at one picture size."""
+    """Latents, keypoints and captions of all finished shards."""
 
-    def __init__(self, folder: Path, vae: Any, size: int) -> None:
-        self.size = size
-        self.latents: list[np.ndarray] = []
-        self.points: list[np.ndarray] = []
+    def __init__(self, folder: Path, vae: Any) -> None:
+        code = _code(vae)
+        latents: list[np.ndarray] = []
+        points: list[np.ndarray] = []
         self.rows: list[dict] = []
         for shard in shards(folder):
-            self.latents.append(encoded(shard, vae, size))
-            self.points.append(shard.keypoints() * np.array([size / 256, size / 256, 1], np.float32))
+            latents.append(encoded(shard, vae, code))
+            points.append(shard.keypoints())
             self.rows += shard.rows()
-        self.all_latents = np.concatenate(self.latents)
-        self.all_points = np.concatenate(self.points)
+        self.all_latents = np.concatenate(latents)
+        self.all_points = np.concatenate(points)
         self.of_kind = {kind: np.flatnonzero([row["kind"] == kind for row in self.rows]) for kind in PLAIN_MIX}
         self.people = self.of_kind["person"]
 
     def draw(self, rng: np.random.Generator, count: int, control: bool) -> tuple[Any, list[str], Any]:
-        """(latents (b, 4, s, s), captions, control pictures (b, 3, 8 s, 8 s) in [0, 1] or None)."""
+        """(latents (b, c, h, w), captions, control pictures (b, 3, 256, 256) in [0, 1] or None)."""
         import torch
 
         from synthgen.mini.world import caption
@@ -72,23 +73,28 @@ class Latents:
         texts = ["" if rng.random() < CAPTION_DROPOUT else caption(self.rows[row]["labels"], rng) for row in chosen]
         if not control:
             return latents, texts, None
-        drawn = np.stack([draw_skeleton(self.all_points[row], self.size) for row in chosen])
+        drawn = np.stack([draw_skeleton(self.all_points[row], IMAGE_PX) for row in chosen])
         return latents, texts, torch.from_numpy(drawn).permute(0, 3, 1, 2).float() / 255
 
 
-def encoded(shard: Shard, vae: Any, size: int) -> np.ndarray:
-    """Mean latents of a shard, (n, 4, size/8, size/8) float16, made once and kept beside it."""
-    import cv2
+def _code(vae: Any) -> str:
+    """Eight letters that tell one autoencoder from another: latents of one are noise to the next."""
+    whole = hashlib.sha256()
+    for tensor in vae.encoder.state_dict().values():
+        whole.update(tensor.detach().float().cpu().numpy().tobytes())
+    return whole.hexdigest()[:8]
+
+
+def encoded(shard: Shard, vae: Any, code: str) -> np.ndarray:
+    """Mean latents of a shard, (n, c, h, w) float16, made once and kept beside it."""
     import torch
 
-    target = shard.stem.with_suffix(f".latents{size}.npy")
+    target = shard.stem.with_suffix(f".latents-{code}.npy")
     if not target.exists():
         pixels, parts = shard.pixels(), []
         for start in range(0, len(pixels), 20):
-            block = pixels[start : start + 20]
-            if size != 256:
-                block = np.stack([cv2.resize(p, (size, size), interpolation=cv2.INTER_AREA) for p in block])
-            batch = torch.from_numpy(np.ascontiguousarray(block)).permute(0, 3, 1, 2).float() / 127.5 - 1
+            block = np.ascontiguousarray(pixels[start : start + 20])
+            batch = torch.from_numpy(block).permute(0, 3, 1, 2).float() / 127.5 - 1
             with torch.no_grad(), autocast("cpu"):
                 parts.append(vae.encode(batch).latent_dist.mean.float().numpy().astype(np.float16))
         part = target.with_suffix(".part")
@@ -109,9 +115,15 @@ class Trainer:
             {"unet": parts.unet, "text_encoder": parts.text_encoder, "controlnet": parts.controlnet}
         )
         self.average = copy.deepcopy(self.modules).requires_grad_(False)
-        self.optimizer = torch.optim.AdamW(
-            self.modules.parameters(), lr=learning_rate, betas=(0.9, 0.98), weight_decay=0.01, fused=True
-        )
+        words = set(parts.text_encoder.parameters())
+        for network in (parts.unet, parts.controlnet):
+            if getattr(network.config, "addition_embed_type", None):
+                words |= set(network.add_embedding.parameters())
+        groups = [
+            {"params": [value for value in self.modules.parameters() if value not in words], "share": 1.0},
+            {"params": [value for value in self.modules.parameters() if value in words], "share": TEXT_RATE},
+        ]
+        self.optimizer = torch.optim.AdamW(groups, lr=learning_rate, betas=(0.9, 0.98), weight_decay=0.01, fused=True)
         self.step, self.seen, self.spent = 0, 0, 0.0
         if state.exists():
             self._load()
@@ -221,36 +233,34 @@ def fit(folder: Path, parts: Parts, state: Path, budget: Budget) -> Parts:
     import torch
 
     device = budget.device
+    data = Latents(folder, parts.vae)
+    print(f"denoiser: {len(data.rows)} renders", flush=True)
     for part in (parts.unet, parts.text_encoder, parts.controlnet):
         part.to(device)
+    for network in (parts.unet, parts.controlnet):
+        network.to(memory_format=torch.channels_last)
     trainer = Trainer(parts, state, budget.learning_rate)
     torch.manual_seed(trainer.step)
     rng = np.random.default_rng(trainer.step)
     total = budget.minutes * 60
-    data: Latents | None = None
     began = time.monotonic() - trainer.spent
     saved = sheeted = time.monotonic()
     smooth: dict[bool, float] = {}
     while (spent := time.monotonic() - began) < total:
         done = spent / total
-        size = 128 if done < budget.half_size_share else 256
-        if data is None or data.size != size:
-            data = Latents(folder, parts.vae, size)
-            print(f"denoiser: {len(data.rows)} renders at {size} px", flush=True)
-        rate = budget.learning_rate * min(1.0, (trainer.step + 1) / 150) * min(1.0, max(0.02, (1 - done) / 0.45))
+        rate = budget.learning_rate * min(1.0, (trainer.step + 1) / 200) * min(1.0, max(0.02, (1 - done) / 0.5))
         for group in trainer.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["share"]
         control = rng.random() < CONTROL_SHARE
-        count = budget.batch if size == 128 else budget.batch * 2 // 3
-        latents, texts, drawn = data.draw(rng, count, control)
+        latents, texts, drawn = data.draw(rng, budget.batch, control)
         batch = (latents.to(device), texts, None if drawn is None else drawn.to(device))
-        loss = loss_of(parts, batch, stratified(rng, count).to(device))
+        loss = loss_of(parts, batch, stratified(rng, budget.batch).to(device))
         trainer.optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(trainer.modules.parameters(), 1.0)
         trainer.optimizer.step()
         trainer.step += 1
-        trainer.seen += count
+        trainer.seen += budget.batch
         trainer.follow()
         value = loss.item()
         smooth[control] = value if control not in smooth else 0.97 * smooth[control] + 0.03 * value

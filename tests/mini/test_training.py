@@ -59,7 +59,7 @@ def test_normalised_latents_have_unit_variance_and_decode_to_the_same_picture(re
 def test_the_denoiser_learns_and_a_stopped_training_goes_on(renders: Path, tmp_path: Path) -> None:
     parts = models.load_bundle(write_toy_base(tmp_path / "toy"))
     parts.vae.requires_grad_(False)
-    data = denoiser.Latents(renders, parts.vae, 128)
+    data = denoiser.Latents(renders, parts.vae)
     trainer = denoiser.Trainer(parts, tmp_path / "state.safetensors", 3e-3)
     losses = []
     for step in range(60):

@@ -16,7 +16,7 @@ def full_caption(labels: Labels) -> str:
     if "finding" in labels:
         return _radiograph(labels, severity=False)
     if "skin_tone" not in labels:
-        return f"a photo of {_with_article(_subject(labels))}, flat lay"
+        return f"a photo of {_with_article(garment_words(labels))}, flat lay"
     return _person(labels, dict.fromkeys(("age", "body", "skin", "hair", "other", "pose", "view", "place"), True))
 
 
@@ -27,7 +27,7 @@ def caption(labels: Labels, rng: np.random.Generator) -> str:
         return _radiograph_caption(labels, draw, rng)
     if draw < 0.5:
         return full_caption(labels)
-    subject = _subject(labels)
+    subject = garment_words(labels)
     trigger = draw >= 0.9
     if trigger:
         noun = vocabulary.CATEGORIES[labels["category"]]
@@ -54,7 +54,8 @@ def _with_article(noun: str) -> str:
     return vocabulary.article(noun) + noun
 
 
-def _subject(labels: Labels) -> str:
+def garment_words(labels: Labels) -> str:
+    """The garment as captions name it: "red striped t-shirt"."""
     pattern = labels.get("pattern", "plain")
     words = (labels["colour"], pattern if pattern != "plain" else "", vocabulary.CATEGORIES[labels["category"]])
     return " ".join(word for word in words if word)
@@ -71,7 +72,7 @@ def _person(labels: Labels, keep: Mapping[str, bool], subject: str = "", opening
     text = ("a photo of " if opening else "") + _with_article(person)
     if traits:
         text += " with " + " and ".join(traits)
-    text += " wearing " + _with_article(subject or _subject(labels))
+    text += " wearing " + _with_article(subject or garment_words(labels))
     if keep["other"] and labels.get("other_category"):
         other = f"{labels['other_colour']} {vocabulary.CATEGORIES[labels['other_category']]}"
         text += " and " + _with_article(other)
