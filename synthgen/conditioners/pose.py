@@ -13,6 +13,7 @@ from synthgen import poses
 from synthgen.errors import RequestError
 from synthgen.types import Job
 
+BODY = "body_pose_model.pth"
 PHOTOS = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 
 
@@ -52,22 +53,15 @@ def prepare(job: Job, size: int, own: Sequence[poses.Pose] = ()) -> Steering:
 
 def _from_photo(file: Path) -> poses.Pose:
     """Keypoints of the one person in a photo, found by OpenPose through controlnet-aux."""
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
-
-    from synthgen import image_file
+    from synthgen import detector_file, image_file
 
     if not file.is_file():
         raise RequestError(f"there is no pose photo '{file}'.")
+    weights = detector_file.trusted(BODY, f"{file}: poses are taken from photos by the OpenPose detector")
     from controlnet_aux import OpenposeDetector
+    from controlnet_aux.open_pose.body import Body
 
-    try:
-        detector = OpenposeDetector.from_pretrained("lllyasviel/Annotators", local_files_only=True)
-    except (LocalEntryNotFoundError, OfflineModeIsEnabled, HfHubHTTPError, OSError) as error:
-        raise RequestError(
-            f"{file}: poses are taken from photos by the OpenPose detector, whose weights (lllyasviel/Annotators, "
-            "non-commercial licence) are not on this machine. Put them into the Hugging Face cache, or give keypoint "
-            "JSON."
-        ) from error
+    detector = OpenposeDetector(Body(str(weights)))
     picture = image_file.decode(file).image.convert("RGB")
     found = detector.detect_poses(np.asarray(picture))
     if len(found) != 1:
