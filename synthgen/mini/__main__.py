@@ -115,6 +115,24 @@ def denoiser(work: Path, minutes: float, fresh: bool, device: str, batch: int | 
 
 @main.command()
 @WORK
+@click.option("--minutes", type=click.FloatRange(min=0.01), required=True, help="Time to train.")
+@click.option("--count", type=click.IntRange(1), default=14000, show_default=True, help="Renders of its own.")
+def judge(work: Path, minutes: float, count: int) -> None:
+    """Train the judge that reads labels from pictures, on renders that no generator sees.
+
+    Example: python -m synthgen.mini judge --minutes 20
+    """
+    from synthgen.mini.judge import training
+
+    _prepare_torch()
+    for number in range(-(-count // training.SHARD)):
+        training.render_shard(work / "judge-renders", number)
+    training.fit(work / "judge-renders", work / "judge.safetensors", minutes)
+    click.echo(work / "judge.safetensors")
+
+
+@main.command()
+@WORK
 @click.option(
     "--minutes", type=click.FloatRange(min=0.1), default=600, show_default=True, help="Time for all training."
 )
@@ -139,24 +157,45 @@ def all(context: click.Context, /, work: Path, minutes: float, count: int, worke
 @click.option(
     "--photos", type=click.Path(path_type=Path, exists=True), multiple=True, help="A folder of photos too; repeats."
 )
+@click.option("--count", type=click.IntRange(1), default=500, show_default=True, help="Pictures to draw and judge.")
+@click.option("--num-inference-steps", "steps", type=click.IntRange(1), default=8, show_default=True)
+@click.option("--guidance-scale", "guidance", type=click.FloatRange(min=0), default=3.0, show_default=True)
+@click.option("--no-pose", is_flag=True, help="Draw people by their captions alone, without the pose ControlNet.")
 @click.option("--sheet", type=click.Path(path_type=Path), default=None, help="Write a sheet of pictures here (PNG).")
 @click.option("--out", type=click.Path(path_type=Path), default=None, help="Write the figures here too (JSON).")
-def evaluate(weights: Path | None, photos: tuple[Path, ...], sheet: Path | None, out: Path | None) -> None:
-    """How well the autoencoder carries renders and photos it never saw, and a sheet to look at.
+def evaluate(weights: Path | None, photos: tuple[Path, ...], sheet: Path | None, out: Path | None, **how: Any) -> None:
+    """How well pictures obey their captions, and how well the autoencoder carries renders and photos it never saw.
 
     Example: python -m synthgen.mini evaluate --sheet sheet.png
     """
-    from synthgen.mini import evaluation, models
+    from synthgen.mini import agreement, evaluation, models
 
     _prepare_torch()
     parts = models.load_bundle(weights or resources.mini_weights())
-    rows = []
+    rows, labels = [], []
     for row in evaluation.reconstruction(parts.vae, photos):
         rows.append(row)
         click.echo(f"{row['pictures']:<24} {row['decibels']:5.2f} dB   edges {row['edges']:.2f}   n = {row['count']}")
+    sampling = agreement.Sampling(how["steps"], how["guidance"], not how["no_pose"])
+    click.echo("\nkind    label        read as asked  95 % interval   judge on renders  always the commonest     n")
+    for row in agreement.table(parts, how["count"], sampling):
+        labels.append(row)
+        between = f"{row['low']:.3f} to {row['high']:.3f}"
+        click.echo(
+            f"{row['kind']:<7} {row['label']:<12} {row['share']:13.3f}  {between:<15} {row['judge']:16.3f} "
+            f"{row['chance']:21.3f} {row['n']:5d}"
+        )
     if out:
         command = "python -m synthgen.mini evaluate" + " --photos DIR" * len(photos)
-        told = {"command": command, "date": datetime.now(UTC).date().isoformat(), "rows": rows}
+        command += "".join(f" --{key.replace('_', '-')}" for key in ("no_pose",) if how[key])
+        told = {
+            "command": f"{command} --count {how['count']}",
+            "date": datetime.now(UTC).date().isoformat(),
+            "num_inference_steps": how["steps"],
+            "guidance_scale": how["guidance"],
+            "rows": rows,
+            "labels": labels,
+        }
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(json.dumps(told, indent=2) + "\n")
     if sheet:

@@ -43,7 +43,7 @@ THINGS = (
 )
 
 
-def draw_sheet(parts: Parts, seed: int = 0, steps: int = 6, guidance: float = 2.0) -> np.ndarray:
+def draw_sheet(parts: Parts, seed: int = 0, steps: int = 8, guidance: float = 3.0) -> np.ndarray:
     """Rows of skeleton, person, flat garments and X-rays; (h, w, 3) uint8."""
     import torch
     from diffusers import StableDiffusionControlNetPipeline, StableDiffusionPipeline

@@ -1,0 +1,169 @@
+"""The judge's network and how it is asked: pictures in, labels with confidences, skeletons and masks out."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from synthgen import poses, vocabulary
+
+INPUT_PX = 128
+HEAT_PX = 32  # of the maps for points and garment
+POINTS = 18
+LABELS: Mapping[str, tuple[str, ...]] = {  # what is read, and its values
+    "kind": ("person", "flat", "xray"),
+    "category": tuple(vocabulary.CATEGORIES),
+    "colour": tuple(vocabulary.COLOURS),
+    "pattern": vocabulary.PATTERNS,
+    "skin_tone": tuple(vocabulary.SKIN_TONES),
+    "body_type": tuple(vocabulary.BODY_TYPES),
+    "age": tuple(vocabulary.AGE_BANDS),
+    "hair_style": vocabulary.HAIR_STYLES,
+    "hair_colour": tuple(vocabulary.HAIR_COLOURS),
+    "place": tuple(vocabulary.PLACES),
+    "view": tuple(vocabulary.VIEWS),
+    "pose": tuple(poses.groups()),
+    "finding": tuple(vocabulary.FINDINGS),
+    "side": ("left", "right"),
+}
+WIDTHS = (24, 48, 96, 160)
+WEIGHTS = "judge.safetensors"
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """What the judge reads from one picture."""
+
+    labels: Mapping[str, str]  # every label of LABELS, whether or not it makes sense for this kind of picture
+    confidence: Mapping[str, float]  # 0 to 1, of each label
+    keypoints: Any  # (18, 3) float32: x, y in px of the picture, and the probability that the point is in it
+    mask: Any  # (32, 32) float32 in [0, 1]: where the labelled garment is
+
+
+def build() -> Any:
+    """The network, 1.3 M parameters: (b, 3, 128, 128) in [-1, 1] -> dict of logits, points and maps."""
+    import torch
+    from torch import nn
+
+    class Residual(nn.Module):
+        def __init__(self, width: int) -> None:
+            super().__init__()
+            self.first, self.second = nn.Conv2d(width, width, 3, padding=1), nn.Conv2d(width, width, 3, padding=1)
+            self.norm_1, self.norm_2 = nn.BatchNorm2d(width), nn.BatchNorm2d(width)
+
+        def forward(self, x: Any) -> Any:
+            inner = torch.relu(self.norm_1(self.first(x)))
+            return torch.relu(x + self.norm_2(self.second(inner)))
+
+    def down(narrow: int, wide: int) -> nn.Sequential:
+        return nn.Sequential(nn.Conv2d(narrow, wide, 3, stride=2, padding=1), nn.BatchNorm2d(wide), nn.ReLU())
+
+    class Network(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            one, two, three, four = WIDTHS
+            self.stem = down(3, one)
+            self.fine = nn.Sequential(down(one, two), Residual(two))
+            self.middle = nn.Sequential(down(two, three), Residual(three), Residual(three))
+            self.coarse = nn.Sequential(down(three, four), Residual(four))
+            self.lift = nn.Sequential(nn.Conv2d(three + four, three, 1), nn.BatchNorm2d(three), nn.ReLU())
+            self.join = nn.Sequential(nn.Conv2d(three + two, 64, 3, padding=1), nn.BatchNorm2d(64), nn.ReLU())
+            self.maps = nn.Conv2d(64, POINTS + 1, 1)
+            self.seen = nn.Linear(four, POINTS)
+            width = four + three + two + 3
+            self.heads = nn.ModuleDict({key: nn.Linear(width, len(values)) for key, values in LABELS.items()})
+
+        def forward(self, pixels: Any) -> dict[str, Any]:
+            fine = self.fine(self.stem(pixels))
+            middle = self.middle(fine)
+            coarse = self.coarse(middle)
+            grow = nn.functional.interpolate
+            lifted = self.lift(torch.cat([middle, grow(coarse, scale_factor=2.0)], 1))
+            maps = self.maps(self.join(torch.cat([grow(lifted, scale_factor=2.0), fine], 1)))
+            garment = maps[:, POINTS:].sigmoid()
+            heat = maps[:, :POINTS].flatten(2).softmax(-1).unflatten(2, (HEAT_PX, HEAT_PX))
+            place = (torch.arange(HEAT_PX, device=pixels.device) + 0.5) / HEAT_PX
+            points = torch.stack([(heat.sum(2) * place).sum(-1), (heat.sum(3) * place).sum(-1)], -1)
+            small = nn.functional.avg_pool2d(pixels, INPUT_PX // HEAT_PX)
+            told = torch.cat([coarse.mean((2, 3)), *(_under(garment, at) for at in (middle, fine, small))], 1)
+            labels = {key: head(told) for key, head in self.heads.items()}
+            return {"labels": labels, "points": points, "seen": self.seen(coarse.mean((2, 3))), "mask": maps[:, POINTS]}
+
+    def _under(garment: Any, features: Any) -> Any:
+        """The mean of features where the garment is: its colour and pattern, whatever is around it."""
+        weight = torch.nn.functional.adaptive_avg_pool2d(garment, features.shape[-1])
+        return (features * weight).sum((2, 3)) / (weight.sum((2, 3)) + 1e-3)
+
+    return Network()
+
+
+class Judge:
+    """A loaded judge. Not a measure of beauty: it says what it reads, and may be wrong; see its own accuracy."""
+
+    def __init__(self, network: Any, sha256: str) -> None:
+        self.network, self.sha256 = network.eval(), sha256
+        self.name = f"synthgen-mini-judge@{sha256[:12]}"
+        self._last: tuple[Any, Reading] | None = None
+
+    def read_one(self, picture: Any) -> Reading:
+        """The reading of one picture; the last one is remembered, for two gates ask of the same picture."""
+        if self._last is None or self._last[0] is not picture:
+            self._last = picture, self.read([picture])[0]
+        return self._last[1]
+
+    def read(self, pictures: Sequence[Any]) -> list[Reading]:
+        """Readings of pictures, each (h, w, 3) uint8 sRGB of any one size; squares are what it was trained on."""
+        import torch
+
+        batch = torch.from_numpy(np.stack([shrunk(picture) for picture in pictures]))
+        with torch.no_grad():
+            told = self.network(batch.permute(0, 3, 1, 2).float() / 127.5 - 1)
+        shares = {key: logits.softmax(-1).numpy() for key, logits in told["labels"].items()}
+        points, seen = told["points"].numpy(), told["seen"].sigmoid().numpy()
+        masks = told["mask"].sigmoid().numpy()
+        readings = []
+        for row, picture in enumerate(pictures):
+            size = np.array([picture.shape[1], picture.shape[0]], np.float32)
+            keypoints = np.concatenate([points[row] * size, seen[row][:, None]], 1).astype(np.float32)
+            best = {key: int(share[row].argmax()) for key, share in shares.items()}
+            readings.append(
+                Reading(
+                    {key: LABELS[key][index] for key, index in best.items()},
+                    {key: float(shares[key][row][index]) for key, index in best.items()},
+                    keypoints,
+                    masks[row],
+                )
+            )
+        return readings
+
+
+def shrunk(picture: Any) -> Any:
+    """(h, w, 3) uint8 -> (128, 128, 3) uint8, by area."""
+    import cv2
+
+    return cv2.resize(np.ascontiguousarray(picture), (INPUT_PX, INPUT_PX), interpolation=cv2.INTER_AREA)
+
+
+def shipped() -> Path:
+    """Where the shipped weights are."""
+    return Path(str(files("synthgen"))) / "mini" / "judge" / WEIGHTS
+
+
+@cache
+def load(path: Path | None = None) -> Judge:
+    """The shipped judge, or the one in a file."""
+    from safetensors.torch import load_file
+
+    place = path or shipped()
+    network = build()
+    network.load_state_dict(
+        {key: value.float() if value.is_floating_point() else value for key, value in load_file(place).items()}
+    )
+    return Judge(network, hashlib.sha256(place.read_bytes()).hexdigest())
