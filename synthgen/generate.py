@@ -16,7 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from synthgen import adapters, bases, licenses, plan, provenance, recipes, rooms
+from synthgen import adapters, balance, bases, licenses, plan, provenance, recipes, rooms
 from synthgen.conditioners import pose
 from synthgen.engines import local
 from synthgen.errors import RequestError, SynthgenError
@@ -43,6 +43,8 @@ class GenerateRequest:
     out: Path | None = None
     use: str = "internal"
     only: tuple[str, ...] = ()
+    weight: tuple[str, ...] = ()
+    cross: tuple[str, ...] = ()
     steps: int = 0
     guidance: float | None = None
     batch: int = 0
@@ -147,7 +149,8 @@ def _prepare(request: GenerateRequest) -> Prepared:
     }
     asked = plan.Request(
         recipe, request.count, request.seed, uses, identity.id, domain.subject(triggers, category), category,
-        plan.parse_only(request.only), hashes,
+        plan.parse_only(request.only), balance.parse_weights(request.weight), balance.parse_cross(request.cross),
+        hashes,
     )  # fmt: skip
     jobs = plan.jobs(asked, lambda requested: domain.prompt(recipe, requested, asked.subject), domain.labels)
     name = "-".join(use.name for use in uses) or f"{recipe.name}-{identity.id}"

@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from synthgen import balance
 from synthgen.errors import RequestError, UnknownName
 from synthgen.provenance import canonical_json
 from synthgen.types import AdapterUse, Job, Recipe
 
 MOST = 1_000_000  # jobs in one plan; more belong in several runs
-SWAPS_PER_JOB, SWAPS_AT_MOST = 200, 1_000_000  # about 0.3 s for 500 jobs, 5 s for 20,000
-Row = dict[str, int]  # axis -> index of its value
 
 
 @dataclass(frozen=True)
@@ -34,6 +32,8 @@ class Request:
     subject: str = ""  # the noun phrase that fills {subject}
     category: str = ""
     only: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # axis -> the values to keep to
+    weights: Mapping[str, Mapping[str, int]] = field(default_factory=dict)  # axis -> value -> weight, 1 if not said
+    cross: tuple[tuple[str, ...], ...] = ()  # groups of axes whose combinations are all to come evenly
     hashes: Mapping[str, str] = field(default_factory=dict)  # name of base or adapter -> sha256 of its weights
 
 
@@ -58,6 +58,8 @@ def content(request: Request) -> dict[str, Any]:
         "category": request.category,
         "count": request.count,
         "seed": str(request.seed),
+        **({"weights": {axis: dict(told) for axis, told in request.weights.items()}} if request.weights else {}),
+        **({"cross": [list(group) for group in request.cross]} if request.cross else {}),
     }
 
 
@@ -80,12 +82,15 @@ def jobs(
 
     say   the prompt for one set of requested labels (a domain's grammar, handed in so that no import climbs)
     add   labels that follow from the requested ones, if the domain has any
-    Raises RequestError for a count that is no whole number from 1 to 1,000,000, UnknownName for a value of `only`.
+    Raises RequestError for a count that is no whole number from 1 to 1,000,000, UnknownName for an axis or a value of
+    `only`, `weights` or `cross` that is none.
     """
     whole = _sha256(canonical_json(content(request)))
     axes = _axes(request)
     made = []
-    for index, row in enumerate(_balanced(axes, request.count, int(whole[:16], 16))):
+    balance.check(axes, request.weights, request.cross)
+    drawn = balance.rows(axes, request.count, int(whole[:16], 16), request.weights, request.cross)
+    for index, row in enumerate(drawn):
         requested = {axis: values[row[axis]] for axis, values in axes.items()}
         requested = {**(add(requested) if add else {}), **requested}
         ordered = {**{axis: requested[axis] for axis in axes}, **requested}
@@ -167,74 +172,6 @@ def _checked_count(count: Any) -> None:
         raise RequestError(
             f"count is {count!r}; wanted a whole number of pictures from 1 to {MOST:,}. Nothing was planned."
         )
-
-
-def _balanced(axes: Mapping[str, Sequence[str]], count: int, seed: int) -> list[Row]:
-    """`count` rows in which every value of an axis comes within one of its even share, and pairs evenly.
-
-    Each row takes for each axis the value least used so far, so shares stay within one at every step; among those, the
-    one least seen with the row's other values. Swapping an axis between two rows then leaves the shares as they are.
-    """
-    draw = random.Random(seed)
-    sizes = {axis: len(axes[axis]) for axis in sorted(axes)}
-    used = {axis: [0] * size for axis, size in sizes.items()}
-    pairs = _Pairs(sizes)
-    rows: list[Row] = []
-    for _ in range(count):
-        row: Row = {}
-        for axis in sorted(
-            sizes, key=lambda _: draw.random()
-        ):  # no axis is always the last, which has the least choice
-            least = min(used[axis])
-            free = [value for value, times in enumerate(used[axis]) if times == least]
-            row[axis] = min((pairs.seen(axis, value, row), draw.random(), value) for value in free)[2]
-        for axis, value in row.items():
-            used[axis][value] += 1
-        pairs.add(row)
-        rows.append(row)
-    names = list(sizes)
-    for step in range(min(SWAPS_PER_JOB * count, SWAPS_AT_MOST)):
-        pairs.swap(names[step % len(names)], rows[int(draw.random() * count)], rows[int(draw.random() * count)])
-    return rows
-
-
-class _Pairs:
-    """How often each two values of two axes stand in one row."""
-
-    def __init__(self, sizes: Mapping[str, int]) -> None:
-        self.counts = {
-            (one, two): [[0] * sizes[two] for _ in range(sizes[one])] for one in sizes for two in sizes if one != two
-        }
-        # a pair of large axes has few rows for each cell, so one too many there weighs more
-        self.weights = {(one, two): sizes[one] * sizes[two] for one, two in self.counts}
-
-    def seen(self, axis: str, value: int, row: Row) -> int:
-        """How often this value came with the row's other values, each weighed by the number of cells."""
-        return sum(self.counts[axis, other][value][at] * self.weights[axis, other] for other, at in row.items())
-
-    def add(self, row: Row) -> None:
-        for one, two in self.counts:
-            self.counts[one, two][row[one]][row[two]] += 1
-
-    def swap(self, axis: str, first: Row, second: Row) -> None:
-        """Exchange the two rows' values of an axis where that leaves the pairs no less even (sum of squares)."""
-        here, there = first[axis], second[axis]
-        if here == there:
-            return
-        others = [other for other in first if other != axis and first[other] != second[other]]
-        change = 0
-        for other in others:
-            mine, theirs = self.counts[axis, other][here], self.counts[axis, other][there]
-            at, to = first[other], second[other]
-            change += (theirs[at] + mine[to] - mine[at] - theirs[to] + 2) * self.weights[axis, other]
-        if change > 0:
-            return
-        first[axis], second[axis] = there, here
-        for other in others:
-            at, to = first[other], second[other]
-            for value, place, by in ((here, at, -1), (there, to, -1), (there, at, 1), (here, to, 1)):
-                self.counts[axis, other][value][place] += by
-                self.counts[other, axis][place][value] += by
 
 
 def _seed(text: str) -> int:

@@ -32,6 +32,8 @@ FOLDER = click.Path(path_type=Path)
 @click.option("--no-adapter", is_flag=True, help="Draw with the base alone.")
 @click.option("--base", default="", show_default="the adapter's own, else mini", help="Base model.")
 @click.option("--only", multiple=True, metavar="AXIS=A,B", help="Keep an axis of the recipe to these values.")
+@click.option("--weight", multiple=True, metavar="AXIS=A:3,B:1", help="Ask for values in these proportions; others 1.")
+@click.option("--cross", multiple=True, metavar="AXIS,AXIS", help="Let all combinations of these axes come evenly.")
 @click.option("--seed", type=Whole(0, "seeds"), default=0, help="Same seed, same plan, same pictures.")
 @click.option(
     "--out",
@@ -98,9 +100,14 @@ def generate(as_json: bool, **given: Any) -> None:
 
 
 def _plan_lines(result: Any) -> list[str]:
-    """The planned cells, an axis a line: `pose  standing 84, walking 83`."""
+    """The planned cells, an axis a line: `pose  standing 84, walking 83`, and how precisely each axis can be judged."""
+    from synthgen.balance import half_width
+
     lines = [f"{result.count} pictures would go to {result.folder}"]
     wide = max((len(axis) for axis in result.cells), default=0)
     for axis, cells in result.cells.items():
         lines.append(f"{axis:<{wide}}  " + ", ".join(f"{value} {count}" for value, count in cells.items()))
+    least = {axis: min(cells.items(), key=lambda item: item[1]) for axis, cells in result.cells.items()}
+    said = (f"{axis}={value} ({count}) +-{100 * half_width(count):.0f}" for axis, (value, count) in least.items())
+    lines.append("points by which an accuracy in the smallest cell may be off (95 %): " + ", ".join(said))
     return lines
