@@ -132,6 +132,7 @@ def _prepare(request: GenerateRequest) -> Prepared:
         adapters.check_base(card, identity.id, identity.sha256)
         adapters.verify_weights(use.path, card)
     recipe = _recipe(request, cards)
+    _check_size(int(recipe.settings["size"]), module.SIDE_STEP, identity.id)
     verdict = licenses.require(_assets(identity, cards, request), request.use)
     domain = rooms.member("domains", recipe.domain)
     domain.check(recipe)
@@ -156,6 +157,15 @@ def _prepare(request: GenerateRequest) -> Prepared:
     name = "-".join(use.name for use in uses) or f"{recipe.name}-{identity.id}"
     folder = request.out or Path("runs") / f"{name}-{plan.digest(asked)}"
     return Prepared(recipe, uses, cards, module, identity, verdict, asked, jobs, own, folder)
+
+
+def _check_size(size: int, step: int, base: str) -> None:
+    if size % step:
+        near = max(step, round(size / step) * step)
+        raise RequestError(
+            f"--size is {size} px; base '{base}' draws sides that are multiples of {step} px. Nearest: {near}. Nothing "
+            "was drawn."
+        )
 
 
 def _uses(request: GenerateRequest) -> tuple[AdapterUse, ...]:

@@ -78,6 +78,7 @@ JOURNEY_MISTAKES = {  # what is typed -> what stderr must name
     "generate --count 4 --no-adapter --base mimi": ("did you mean 'mini'?",),
     "generate --count 4 --adapter nope": ("Error: adapters has no 'nope'",),
     "generate --count 4 --no-adapter --only plaice=beach": ("did you mean 'place'?",),
+    "generate --count 4 --no-adapter --size 264 --dry-run": ("multiples of 16 px. Nearest: 256",),
     "generate --count 4 --no-adapter --only place=beech": ("did you mean 'beach'?",),
     "generate --count 4 --no-adapter --out a-file/run": ("Error: ", "a-file"),
     "generate --count 4 --no-adapter --out photos": ("Error: ", "photos"),

@@ -22,6 +22,7 @@ ACCEPTS = ("pose",)
 TARGETS = ("to_q", "to_k", "to_v", "to_out.0", "proj_in", "proj_out", "ff.net.0.proj", "ff.net.2")
 LEARNING_RATE = 1e-3
 BATCH = 8
+SIDE_STEP = 16  # px: sides of pictures are multiples of it, as the autoencoder halves them four times
 MODELSPEC = {  # its own architecture: a shape that looks like Stable Diffusion 1.x must not pass for it
     "modelspec.sai_model_spec": "1.0.1",
     "modelspec.architecture": "synthgen-mini-v1/lora",
