@@ -156,6 +156,11 @@ def shipped() -> Path:
     return Path(str(files("synthgen"))) / "mini" / "judge" / WEIGHTS
 
 
+def whole(tensor: Any) -> Any:
+    """A stored tensor as the network computes with it: fp16 as fp32, counters as they are."""
+    return tensor.float() if tensor.is_floating_point() else tensor
+
+
 @cache
 def load(path: Path | None = None) -> Judge:
     """The shipped judge, or the one in a file."""
@@ -163,7 +168,5 @@ def load(path: Path | None = None) -> Judge:
 
     place = path or shipped()
     network = build()
-    network.load_state_dict(
-        {key: value.float() if value.is_floating_point() else value for key, value in load_file(place).items()}
-    )
+    network.load_state_dict({key: whole(value) for key, value in load_file(place).items()})
     return Judge(network, hashlib.sha256(place.read_bytes()).hexdigest())

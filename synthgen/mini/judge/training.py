@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from synthgen.mini.judge.network import HEAT_PX, INPUT_PX, LABELS, POINTS, build, shrunk
+from synthgen.mini.judge.network import HEAT_PX, INPUT_PX, LABELS, POINTS, build, shrunk, whole
 
 SEEDS = 1 << 41  # renders of the judge begin here; the generator's begin at 0, those for checks at 1 << 40
 SHARD = 500
@@ -124,12 +124,18 @@ def loss_of(network: Any, batch: tuple[Any, ...]) -> tuple[Any, Any, Any]:
 
 
 def fit(folder: Path, target: Path, minutes: float, seed: int = 0) -> None:
-    """Train for so many minutes and write fp16 safetensors."""
+    """Train for so many minutes, from an earlier judge at `target` where there is one; write fp16 safetensors."""
     import torch
+    from safetensors.torch import load_file
 
     torch.manual_seed(seed)
     data, rng = Renders(folder), np.random.default_rng(seed)
-    network = build().to(memory_format=torch.channels_last)
+    network = build()
+    if target.is_file():
+        network.load_state_dict({key: whole(value) for key, value in load_file(target).items()})
+        network.train()
+        rng = np.random.default_rng(seed + 1)
+    network.to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE, weight_decay=1e-2)
     print(f"judge: {len(data.pixels)} renders", flush=True)
     hits, asked = torch.zeros(len(LABELS)), torch.zeros(len(LABELS))
