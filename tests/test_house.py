@@ -26,7 +26,8 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     # services
     ("images", "image_file", "photo_table", "rights_file", "toml_file", "captions", "recipes", "plan", "licenses",
      "provenance", "adapters", "card", "tensor_file", "store", "ledger", "run_lock", "run_report", "poses",
-     "vocabulary", "measures", "progress", "checkpoint"),
+     "vocabulary", "measures", "progress", "checkpoint",
+     "precision", "lora", "lora_claims", "lora_exchange", "lora_family", "lora_fit", "weights_hash"),
     ("mini",),
     ROOMS,
     ("engines",),

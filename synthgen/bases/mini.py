@@ -5,16 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from synthgen import precision, resources, tensor_file
+from synthgen import lora, lora_fit, precision, resources, tensor_file
 from synthgen.adapters import WEIGHTS
-from synthgen.errors import RequestError, SynthgenError, UnfitAdapter
+from synthgen.errors import RequestError, SynthgenError
 from synthgen.types import AdapterUse, Job, Picture
 
 LICENSE = "Apache-2.0"
@@ -39,6 +39,7 @@ class Identity:
     sha256: str
     license: str
     folder: Path
+    files: Mapping[str, str] = field(default_factory=dict)  # path inside the folder -> sha256
 
 
 def claims(folder: Path) -> bool:
@@ -64,12 +65,27 @@ def identify(folder: Path | None = None) -> Identity:
             "python -m synthgen.mini all."
         )
     whole = hashlib.sha256()
+    told: dict[str, str] = {}
     for path in files:
-        whole.update(path.relative_to(place).as_posix().encode() + b"\0")
-        whole.update(hashlib.sha256(path.read_bytes()).digest())
-    return Identity(
-        "mini" if folder is None else place.name, whole.hexdigest(), LICENSE if folder is None else "unknown", place
-    )
+        name = path.relative_to(place).as_posix()
+        digest = hashlib.sha256(path.read_bytes())
+        told[name] = digest.hexdigest()
+        whole.update(name.encode() + b"\0")
+        whole.update(digest.digest())
+    license_, name = (LICENSE, "mini") if folder is None else ("unknown", place.name)
+    return Identity(name, whole.hexdigest(), license_, place, told)
+
+
+def places(identity: Identity) -> dict[str, tuple[int, ...]]:
+    """Where a LoRA may attach: "unet.MODULE" or "text_encoder.MODULE" -> shape of the weight. Loads no tensor."""
+    found = {}
+    for part in ("unet", "text_encoder"):
+        for path in sorted((identity.folder / part).glob("*.safetensors")):
+            for name, (_, shape) in tensor_file.check(path)[0].items():
+                module, _, kind = name.rpartition(".")
+                if kind == "weight" and len(shape) >= 2 and not module.endswith("embedding"):
+                    found[f"{part}.{module.removeprefix('text_model.')}"] = shape
+    return found
 
 
 def load(identity: Identity, device: str = "") -> Base:
@@ -180,8 +196,6 @@ class Base:
         return (snr.clamp(max=5) + 1) / (snr + 1)
 
     def _predict(self, latents: Any, words: Any, timesteps: Any, noise: Any) -> Any:
-        import torch
-
         noisy = self.parts.scheduler.add_noise(latents, noise, timesteps)
         with precision.autocast(self.device):
             return self.parts.unet(noisy, timesteps, words).sample.float()
@@ -218,43 +232,45 @@ class Base:
     # ---- drawing
 
     def attach(self, uses: Sequence[AdapterUse]) -> None:
-        """Blend adapters into the UNet at their strengths. Raises UnfitAdapter where a tensor finds no place.
+        """Blend adapters into UNet and text encoder, each at its strength. Raises UnfitAdapter where one has no place.
 
         They are fused, which draws a third faster on a CPU than keeping them apart.
         """
         if not uses:
             return
         pipe = self._pipeline(False)
-        names = []
+        names, parts = [], set()
         for number, use in enumerate(uses):
             names.append(f"a{number}")
-            self._load_adapter(pipe, use, names[-1])
+            parts |= self._load_adapter(pipe, use, names[-1])
         pipe.set_adapters(names, [use.weight for use in uses])
-        pipe.fuse_lora(components=["unet"], adapter_names=names)
+        pipe.fuse_lora(components=sorted(parts), adapter_names=names)
         pipe.unload_lora_weights()
 
-    def _load_adapter(self, pipe: Any, use: AdapterUse, name: str) -> None:
-        from safetensors import safe_open
+    def _load_adapter(self, pipe: Any, use: AdapterUse, name: str) -> set[str]:
+        """Put one adapter on, and say on which parts of the pipeline.
 
-        with safe_open(use.path / WEIGHTS, "pt") as file:
-            wanted = {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118
-        modules = dict(self.parts.unet.named_modules())
-        for key, shape in wanted.items():
-            inner, _, kind = key.removeprefix("unet.").removesuffix(".weight").rpartition(".")
-            layer = modules.get(inner)
-            if not key.startswith("unet.") or layer is None or kind not in ("lora_A", "lora_B"):
-                raise UnfitAdapter(
-                    f"adapter '{use.name}': '{key}' has no place in base '{self.identity.id}'. Nothing was drawn."
-                )
-            width = layer.weight.shape[1 if kind == "lora_A" else 0]
-            if width != shape[1 if kind == "lora_A" else 0]:
-                raise UnfitAdapter(
-                    f"adapter '{use.name}': '{key}' is made for width {shape[1 if kind == 'lora_A' else 0]}, "
-                    f"base '{self.identity.id}' has {width} there. It was trained for another base. Nothing was drawn."
-                )
-        pipe.load_lora_weights(
-            str(use.path), weight_name=WEIGHTS, adapter_name=name, use_safetensors=True, local_files_only=True
-        )
+        Its options are made here from tensors and alphas: those of its metadata would be obeyed by peft as they are.
+        """
+        from safetensors.torch import load_file
+
+        found = lora.read(use.path / WEIGHTS)
+        placed = lora_fit.place_all(found, places(self.identity), f"adapter '{use.name}'", self.identity.id)
+        alphas = lora.alphas(found)
+        options = lora.config_of({placed[pair.module]: (pair.rank, alphas[pair.module]) for pair in found.pairs})
+        held = load_file(use.path / WEIGHTS)
+        state = {}
+        for pair in found.pairs:
+            state[f"{placed[pair.module]}.lora_A.weight"] = held[pair.down]
+            state[f"{placed[pair.module]}.lora_B.weight"] = held[pair.up]
+        parts = {place.partition(".")[0] for place in placed.values()}
+        if "unet" in parts:
+            pipe.load_lora_into_unet(state, None, pipe.unet, name, pipe, metadata=options)
+        if "text_encoder" in parts:
+            pipe.load_lora_into_text_encoder(
+                state, None, pipe.text_encoder, adapter_name=name, _pipeline=pipe, metadata=options
+            )
+        return parts
 
     def render(self, jobs: Sequence[Job], controls: Sequence[np.ndarray | None], settings: Any) -> list[Picture]:
         """Draw one batch. Each job's noise comes from its own seed; `controls` are (s, s, 3) uint8 for all, or None.

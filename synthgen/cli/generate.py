@@ -31,6 +31,8 @@ FOLDER = click.Path(path_type=Path)
 )
 @click.option("--no-adapter", is_flag=True, help="Draw with the base alone.")
 @click.option("--base", default="", show_default="the adapter's own, else mini", help="Base model.")
+@click.option("--other-lineage", is_flag=True, help="Use an adapter that fits the base but was made on other weights.")
+@click.option("--accept-base-change", is_flag=True, help="Use an adapter though its base's files changed; recorded.")
 @click.option("--only", multiple=True, metavar="AXIS=A,B", help="Keep an axis of the recipe to these values.")
 @click.option("--seed", type=Whole(0, "seeds"), default=0, help="Same seed, same plan, same pictures.")
 @click.option(
