@@ -232,45 +232,32 @@ class Base:
     # ---- drawing
 
     def attach(self, uses: Sequence[AdapterUse]) -> None:
-        """Blend adapters into UNet and text encoder, each at its strength. Raises UnfitAdapter where one has no place.
+        """Add adapters to the weights, each at its strength. Raises UnfitAdapter where a tensor has no place.
 
-        They are fused, which draws a third faster on a CPU than keeping them apart.
+        Added by hand: as fast to draw with as the base alone, and nothing but tensors and alphas is taken from the
+        file. The libraries would obey the options in its metadata, and transformers 5 draws the text encoder's position
+        embedding anew when it loads a LoRA.
         """
-        if not uses:
-            return
-        pipe = self._pipeline(False)
-        names, parts = [], set()
-        for number, use in enumerate(uses):
-            names.append(f"a{number}")
-            parts |= self._load_adapter(pipe, use, names[-1])
-        pipe.set_adapters(names, [use.weight for use in uses])
-        pipe.fuse_lora(components=sorted(parts), adapter_names=names)
-        pipe.unload_lora_weights()
+        for use in uses:
+            found = lora.read(use.path / WEIGHTS)
+            placed = lora_fit.place_all(found, places(self.identity), f"adapter '{use.name}'", self.identity.id)
+            alphas = lora.alphas(found)
+            self._add(
+                found, placed, {pair.module: use.weight * alphas[pair.module] / pair.rank for pair in found.pairs}
+            )
 
-    def _load_adapter(self, pipe: Any, use: AdapterUse, name: str) -> set[str]:
-        """Put one adapter on, and say on which parts of the pipeline.
-
-        Its options are made here from tensors and alphas: those of its metadata would be obeyed by peft as they are.
-        """
+    def _add(self, found: lora.Lora, placed: Mapping[str, str], scales: Mapping[str, float]) -> None:
+        """Weight += scale x B x A, for each pair; a convolution's kernel is a matrix of (out, in x height x width)."""
+        import torch
         from safetensors.torch import load_file
 
-        found = lora.read(use.path / WEIGHTS)
-        placed = lora_fit.place_all(found, places(self.identity), f"adapter '{use.name}'", self.identity.id)
-        alphas = lora.alphas(found)
-        options = lora.config_of({placed[pair.module]: (pair.rank, alphas[pair.module]) for pair in found.pairs})
-        held = load_file(use.path / WEIGHTS)
-        state = {}
-        for pair in found.pairs:
-            state[f"{placed[pair.module]}.lora_A.weight"] = held[pair.down]
-            state[f"{placed[pair.module]}.lora_B.weight"] = held[pair.up]
-        parts = {place.partition(".")[0] for place in placed.values()}
-        if "unet" in parts:
-            pipe.load_lora_into_unet(state, None, pipe.unet, name, pipe, metadata=options)
-        if "text_encoder" in parts:
-            pipe.load_lora_into_text_encoder(
-                state, None, pipe.text_encoder, adapter_name=name, _pipeline=pipe, metadata=options
-            )
-        return parts
+        held = load_file(found.path)
+        with torch.no_grad():
+            for pair in found.pairs:
+                part, _, module = placed[pair.module].partition(".")
+                weight = getattr(self.parts, part).get_submodule(module).weight
+                change = held[pair.up].float().flatten(1) @ held[pair.down].float().flatten(1)
+                weight += (scales[pair.module] * change).reshape(weight.shape).to(weight)
 
     def render(self, jobs: Sequence[Job], controls: Sequence[np.ndarray | None], settings: Any) -> list[Picture]:
         """Draw one batch. Each job's noise comes from its own seed; `controls` are (s, s, 3) uint8 for all, or None.
