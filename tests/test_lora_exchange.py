@@ -262,8 +262,8 @@ def test_a_file_of_ours_whose_tensors_were_swapped_is_refused(
         lora_exchange.bring_in(swapped, base, Statement(), Path("adapters"))
 
 
-def card_for(base: Base, **more: Any) -> Any:
-    identity = base.identity
+def card_for(one: Base, **more: Any) -> Any:
+    identity = one.identity
     given = {"base": identity.id, "base_sha256": identity.sha256, "base_files": dict(identity.files), **more}
     return replace(adapters.Card("tee", "sks", "", "", "", "", 4, 2.0, "unknown"), **given)
 
