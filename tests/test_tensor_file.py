@@ -226,7 +226,7 @@ def test_bfloat16_is_looked_through_as_well(file: Path) -> None:
 
 @pytest.mark.parametrize("suffix", [".zip", ".tar.gz", ".7z", ".PTH", ".joblib"])
 def test_archives_and_pickles_are_refused_by_their_extension(tmp_path: Path, suffix: str) -> None:
-    with pytest.raises(UnfitAdapter, match="archives|pickles"):
+    with pytest.raises(UnfitAdapter, match=r"archives|pickles"):
         adapters.check_safetensors(put(tmp_path / f"x{suffix}", header()))
 
 
