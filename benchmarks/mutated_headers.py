@@ -115,16 +115,24 @@ def metadata(head: bytes, data: bytes, rng: random.Random) -> bytes:
 def bomb(head: bytes, data: bytes, rng: random.Random) -> bytes:
     """A header that would take much memory or a deep stack to parse."""
     size = HEADER_LIMIT - 100
-    bodies = [
-        b'{"a":' + b"[" * (size - 10) + b"}",
-        b'{"a":[' + b"[]," * (size // 3 - 10) + b"0]}",
-        b"{" + b",".join(b'"%d":{}' % n for n in range(size // 12)) + b"}",
-        b'{"__metadata__":{' + b",".join(b'"%d":""' % n for n in range(size // 12)) + b"}}",
-        b'{"__metadata__":{"a":"' + b"y" * (size - 60) + b'"}}',
-        b'{"a":' + b"9" * (size - 10) + b"}",
-        b'{"a":"' + b"\\\\u0041" * (size // 8),
+    makers: list[Callable[[], bytes]] = [  # only the one that is chosen is made: this process's memory is measured
+        lambda: b'{"a":' + b"[" * (size - 10) + b"}",
+        lambda: b'{"a":[' + b"[]," * (size // 3 - 10) + b"0]}",
+        lambda: _many(b'{"%d":{}', b',"%d":{}', size // 16) + b"}",
+        lambda: _many(b'{"__metadata__":{"%d":""', b',"%d":""', size // 16) + b"}}",
+        lambda: b'{"__metadata__":{"a":"' + b"y" * (size - 60) + b'"}}',
+        lambda: b'{"a":' + b"9" * (size - 10) + b"}",
+        lambda: b'{"a":"' + b"\\\\u0041" * (size // 8),
     ]
-    return _file(rng.choice(bodies), data)
+    return _file(rng.choice(makers)(), data)
+
+
+def _many(first: bytes, other: bytes, count: int) -> bytes:
+    """`first` and then `other`, each with its number in it, without a list of them all."""
+    made = io.BytesIO()
+    for number in range(count):
+        made.write((other if number else first) % number)
+    return made.getvalue()
 
 
 def length(head: bytes, data: bytes, rng: random.Random) -> bytes:

@@ -43,7 +43,8 @@ MAX_DIMENSIONS = 4
 MAX_METADATA_BYTES = 2**20
 MAX_METADATA_VALUE_BYTES = 256 * 2**10
 MAX_COMMAS = 10 * MAX_KEYS  # of a header's JSON outside its texts: what is parsed takes about 100 times their number
-TEXT = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)  # of JSON; possessive, so that it never backtracks
+MAX_QUOTES = 2 * MAX_COMMAS
+TEXT = re.compile(rb'"[^"]*+"')  # of JSON whose escapes were taken out
 DOWN_UP = (  # how peft, kohya, and older and oldest diffusers name the two halves of a LoRA pair
     (".lora_A.", ".lora_B."),
     (".lora_down.", ".lora_up."),
@@ -183,7 +184,11 @@ def _header(path: Path) -> tuple[dict[str, Any], int]:
     except OSError as error:
         raise UnfitAdapter(f"{path} cannot be read: {error.strerror}.") from error
     _want(len(raw) == length, path, "it ends inside its header")
-    commas = TEXT.sub(b"", raw).count(b",")
+    bare = raw.replace(b"\\\\", b"").replace(b'\\"', b"")
+    quotes = bare.count(b'"')
+    _want(quotes <= MAX_QUOTES, path, f"its header has {quotes // 2} texts; at most {MAX_QUOTES // 2}")
+    commas = TEXT.sub(b"", bare).count(b",")
+    del bare
     _want(commas <= MAX_COMMAS, path, f"its header has {commas} commas outside texts; at most {MAX_COMMAS}")
     try:
         header = json.loads(raw.decode("utf-8"), object_pairs_hook=_once, parse_constant=_no_constant)
