@@ -5,7 +5,6 @@ The card is written last: a folder without one is unfinished. The folder's name 
 
 from __future__ import annotations
 
-import hashlib
 import math
 import re
 from dataclasses import replace
@@ -13,13 +12,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from synthgen import card as card_file
-from synthgen import resources, tensor_file
+from synthgen import resources, tensor_file, weights_hash
 from synthgen.card import Card
 from synthgen.errors import RequestError, UnfitAdapter, UnknownName
 from synthgen.tensor_file import Tensors
 from synthgen.types import AdapterUse, Asset
 
-__all__ = ["Card", "check_base", "check_safetensors", "find", "from_prompt", "load_card", "members", "newest",
+__all__ = ["Card", "check_safetensors", "find", "from_prompt", "load_card", "members", "newest",
            "parse_use", "save", "verify_weights"]  # fmt: skip
 
 WEIGHTS = "adapter.safetensors"
@@ -40,15 +39,21 @@ def check_safetensors(path: Path) -> Tensors:
 def save(folder: Path, card: Card) -> Card:
     """Finish an adapter folder that holds its weights: check them, then write the card. The card as written comes back.
 
-    Fills in weights_sha256, finished, and created (now, UTC) where it is empty. Raises UnfitAdapter for weights that
-    are unsound or hold NaN, SynthgenError where the card cannot be written; the weights are untouched either way.
+    Fills in the hashes of the weights, finished, and created (now, UTC) where it is empty. Raises UnfitAdapter for
+    weights that are unsound or hold NaN, SynthgenError where the card cannot be written; the weights are untouched.
     """
     weights = folder / WEIGHTS
     broken = tensor_file.not_finite(weights, check_safetensors(weights))
     if broken:
-        raise UnfitAdapter(f"{weights}: '{broken}' holds NaN or infinity: training diverged. Lower the learning rate.")
+        raise UnfitAdapter(
+            f"{weights}: '{broken}' holds NaN or infinity: its training diverged. Train it with a lower rate."
+        )
     created = card.created or datetime.now(UTC).isoformat()
-    card = replace(card, created=created, finished=True, weights_sha256=_sha256(weights))
+    hashes = weights_hash.of(weights)
+    card = replace(
+        card, created=created, finished=True, weights_sha256=hashes.sha256, weights_autov3=hashes.autov3,
+        weights_fingerprint=hashes.fingerprint,
+    )  # fmt: skip
     card_file.write(folder, card)
     return card
 
@@ -78,30 +83,13 @@ def verify_weights(folder: Path, card: Card) -> Path:
     """The weights file, when it is byte for byte the one that the card was written for. Raises UnfitAdapter."""
     path = folder / WEIGHTS
     check_safetensors(path)
-    found = _sha256(path)
+    found = weights_hash.of(path).sha256
     if found != card.weights_sha256:
         raise UnfitAdapter(
             f"{path} is not the file that its card was written for: its sha256 is {found[:12]}, the card says "
             f"{card.weights_sha256[:12]}. Restore the file or train it again. Nothing was loaded."
         )
     return path
-
-
-def check_base(card: Card, base_id: str, base_sha256: str) -> None:
-    """Raises UnfitAdapter where the adapter was trained for another base. The hash decides where both are known."""
-    known = bool(card.base_sha256 and base_sha256)
-    if known and card.base_sha256 == base_sha256:
-        return
-    if card.base != base_id:
-        raise UnfitAdapter(
-            f"adapter '{card.name}' was trained for base '{card.base}' and this run draws with '{base_id}'. "
-            f"Use --base {card.base}, or train it for '{base_id}'. Nothing was loaded."
-        )
-    if known:
-        raise UnfitAdapter(
-            f"adapter '{card.name}' was trained for another version of base '{base_id}': {card.base_sha256[:12]}, "
-            f"and this one is {base_sha256[:12]}. Train it again with --replace. Nothing was loaded."
-        )
 
 
 def members() -> dict[str, Card]:
@@ -115,6 +103,16 @@ def newest() -> Path | None:
     if not here:
         return None
     return here[max(here, key=lambda name: (here[name][1].moment, name))][0]
+
+
+def same_weights(hashes: weights_hash.Hashes) -> dict[str, Card]:
+    """Finished adapters that hold these very tensors, whatever their licence says, by name."""
+    return {
+        name: card
+        for name, card in members().items()
+        if hashes.fingerprint in (card.weights_fingerprint, card.imported.get("fingerprint"))
+        or card.weights_autov3 == hashes.autov3
+    }
 
 
 def find(name_or_path: str) -> Path:
@@ -189,11 +187,3 @@ def _finished(places: tuple[Path, ...]) -> dict[str, tuple[Path, Card]]:
             except UnfitAdapter:  # asking for it by its name says why; a list of the others must not fail for it
                 continue
     return found
-
-
-def _sha256(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise UnfitAdapter(f"{path} cannot be read: {error.strerror}.") from error

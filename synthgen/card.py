@@ -35,6 +35,10 @@ class Card:
     training: Mapping[str, Any] = field(default_factory=dict)  # hyper-parameters, seconds, device
     losses: Mapping[str, Any] = field(default_factory=dict)
     weights_sha256: str = ""
+    weights_autov3: str = ""  # Civitai's hash of the tensors' bytes: metadata does not change it
+    weights_fingerprint: str = ""  # ours, of the tensors: neither their order nor metadata changes it
+    base_files: Mapping[str, str] = field(default_factory=dict)  # path inside the base -> sha256, as it was trained on
+    imported: Mapping[str, Any] = field(default_factory=dict)  # of an adapter made elsewhere: layout, hashes, claims
 
     @property
     def moment(self) -> datetime:
@@ -48,8 +52,9 @@ KINDS: dict[str, type | tuple[type, ...]] = {
     "rank": int,
     "alpha": (int, float),
     "finished": bool,
-    **dict.fromkeys(("trained_on", "training", "losses"), dict),
+    **dict.fromkeys(("trained_on", "training", "losses", "base_files", "imported"), dict),
 }
+LATER = ("weights_autov3", "weights_fingerprint", "base_files", "imported")  # keys that the first cards do not have
 
 
 def read(folder: Path) -> Card:
@@ -93,7 +98,7 @@ def write(folder: Path, card: Card) -> None:
 def _problems(stated: Mapping[str, Any], where: str) -> list[str]:
     """Unknown keys, missing keys, values of the wrong kind."""
     problems = toml_file.unknown_keys(stated, KINDS, where)
-    missing = [key for key in KINDS if key not in stated]
+    missing = [key for key in KINDS if key not in stated and key not in LATER]
     if missing:
         problems.append(f"{where}: missing {', '.join(missing)}.")
     for key, kind in KINDS.items():

@@ -16,7 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from synthgen import adapters, balance, bases, licenses, plan, provenance, recipes, rooms
+from synthgen import adapters, balance, bases, licenses, lora, lora_fit, plan, provenance, recipes, rooms
 from synthgen.conditioners import pose
 from synthgen.engines import local
 from synthgen.errors import RequestError, SynthgenError
@@ -53,6 +53,8 @@ class GenerateRequest:
     strict: bool = False
     dry_run: bool = False
     device: str = ""
+    accept_base_change: bool = False
+    other_lineage: bool = False
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,7 @@ class Prepared:
     jobs: tuple[Job, ...]
     own_poses: tuple[Pose, ...]
     folder: Path
+    fits: tuple[str, ...] = ()  # of each adapter to the base: a verdict of lora_fit
 
 
 def run(request: GenerateRequest) -> RunResult:
@@ -128,9 +131,7 @@ def _prepare(request: GenerateRequest) -> Prepared:
     cards = tuple(adapters.load_card(use.path) for use in uses)
     module, source = bases.choose(request.base or _base_of(cards))
     identity = module.identify(source)
-    for use, card in zip(uses, cards, strict=True):
-        adapters.check_base(card, identity.id, identity.sha256)
-        adapters.verify_weights(use.path, card)
+    fits = _fits(uses, cards, module, identity, request)
     recipe = _recipe(request, cards)
     _check_size(int(recipe.settings["size"]), module.SIDE_STEP, identity.id)
     verdict = licenses.require(_assets(identity, cards, request), request.use)
@@ -145,6 +146,7 @@ def _prepare(request: GenerateRequest) -> Prepared:
     triggers = " ".join(dict.fromkeys(card.trigger for card in cards))
     hashes = {
         "base": identity.sha256,
+        **{f"adapter {number} on": fit for number, fit in enumerate(fits) if fit != lora_fit.EXACT},
         **{f"adapter {number}": card.weights_sha256 for number, card in enumerate(cards)},
         **{f"pose {item.name}": sha256(item.points.tobytes()).hexdigest() for item in own},
     }
@@ -156,7 +158,26 @@ def _prepare(request: GenerateRequest) -> Prepared:
     jobs = plan.jobs(asked, lambda requested: domain.prompt(recipe, requested, asked.subject), domain.labels)
     name = "-".join(use.name for use in uses) or f"{recipe.name}-{identity.id}"
     folder = request.out or Path("runs") / f"{name}-{plan.digest(asked)}"
-    return Prepared(recipe, uses, cards, module, identity, verdict, asked, jobs, own, folder)
+    return Prepared(recipe, uses, cards, module, identity, verdict, asked, jobs, own, folder, fits)
+
+
+def _fits(
+    uses: Sequence[AdapterUse], cards: Sequence[Any], module: Any, identity: Any, request: GenerateRequest
+) -> tuple[str, ...]:
+    """How each adapter fits the base, by its tensors first; raises UnfitAdapter where it does not, or is not accepted.
+
+    What is accepted though it is not exact is said here, stands in the plan, and so in the run and in every lineage.
+    """
+    found = []
+    for use, card in zip(uses, cards, strict=True):
+        weights = lora.read(adapters.verify_weights(use.path, card))
+        lora_fit.place_all(weights, module.places(identity), f"adapter '{card.name}'", identity.id, card.base)
+        lora.alphas(weights)
+        fit = lora_fit.require(card, identity, request.accept_base_change, request.other_lineage)
+        if remark := lora_fit.remark(card, identity, fit):
+            _say(remark)
+        found.append(fit)
+    return tuple(found)
 
 
 def _check_size(size: int, step: int, base: str) -> None:
@@ -299,8 +320,9 @@ def _context(ready: Prepared) -> provenance.Context:
         {
             "name": use.name, "sha256": card.weights_sha256, "weight": use.weight, "license": card.license,
             "trigger": card.trigger, "photos_digest": str(card.trained_on.get("digest", "")),
+            "autov3": card.weights_autov3, "fingerprint": card.weights_fingerprint, "base_fit": fit,
         }
-        for use, card in zip(ready.uses, ready.cards, strict=True)
+        for use, card, fit in zip(ready.uses, ready.cards, ready.fits, strict=True)
     )  # fmt: skip
     return provenance.Context(
         base={"id": identity.id, "sha256": identity.sha256, "license": identity.license},

@@ -215,7 +215,8 @@ def _train(base: Any, module: Any, request: TrainRequest, photos: ImageSet, fold
         folder,
         Card(
             name=folder.name, trigger=request.trigger, category=photos.category, domain="apparel",
-            base=base.identity.id, base_sha256=base.identity.sha256, rank=request.rank, alpha=request.alpha,
+            base=base.identity.id, base_sha256=base.identity.sha256, base_files=base.identity.files,
+            rank=request.rank, alpha=request.alpha,
             license=photos.rights.license,
             trained_on={
                 "digest": photos.digest, "photos": len(kept), **rights,

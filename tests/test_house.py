@@ -26,7 +26,8 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     # services
     ("images", "image_file", "photo_table", "rights_file", "toml_file", "captions", "recipes", "plan", "licenses",
      "provenance", "adapters", "card", "tensor_file", "store", "ledger", "run_lock", "run_report", "poses",
-     "vocabulary", "measures", "progress", "checkpoint", "precision", "detector_file", "balance"),
+     "vocabulary", "measures", "progress", "checkpoint", "precision", "detector_file", "balance", "lora",
+     "lora_claims", "lora_exchange", "lora_family", "lora_fit", "weights_hash"),
     ("mini",),
     ROOMS,
     ("engines",),
@@ -132,6 +133,53 @@ def test_an_upward_import_inside_a_function_is_seen(tmp_path: Path) -> None:
 def test_data_folders_hold_no_code(folder: str) -> None:
     assert (REPOSITORY / folder).is_dir()
     assert [path for path in (REPOSITORY / folder).rglob("*.py*") if path.is_file()] == []
+
+
+READERS = ("from_pretrained", "load_lora_weights", "from_single_file", "lora_state_dict", "load_lora_adapter")
+NO_WEIGHTS = {"CLIPTokenizer", "OpenposeDetector"}  # no tensors; and a detector that knows pinned files of its own only
+
+
+def unsafe_reads(source: str) -> list[str]:
+    """What in a Python text could run a stranger's pickle or code, with its line."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if not isinstance(node, ast.Call):
+            continue
+        called, given = ast.unparse(node.func), {item.arg: item.value for item in node.keywords}
+        safe = isinstance(given.get("use_safetensors"), ast.Constant) and given["use_safetensors"].value is True
+        reads = called.rpartition(".")[2] in READERS and called.split(".")[0] not in NO_WEIGHTS
+        pickles = called in (
+            "torch.load",
+            "pickle.load",
+            "pickle.loads",
+            "joblib.load",
+            "torch.hub.load",
+            "eval",
+            "exec",
+        )
+        if pickles or (reads and not safe) or "trust_remote_code" in given or "allow_pickle" in given:
+            found.append(f"{node.lineno}: {called}")
+    return found
+
+
+def test_no_pickle_and_no_code_of_a_stranger_is_ever_loaded() -> None:
+    """Trusted code and weights_only=True are for detectors that a user pins; none is in the package yet."""
+    unsafe = {name: unsafe_reads(path.read_text(encoding="utf-8")) for name, path in modules().items()}
+    assert {name: found for name, found in unsafe.items() if found} == {}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "torch.load(file)", "UNet.from_pretrained(x)", "UNet.from_pretrained(x, use_safetensors=False)",
+        "UNet.from_pretrained(x, use_safetensors=None)", "pipe.load_lora_weights(x, weight_name='a.safetensors')",
+        "AutoModel.from_pretrained(x, use_safetensors=True, trust_remote_code=True)", "pickle.loads(data)",
+        "np.load(x, allow_pickle=True)", "eval(metadata['x'])",
+    ],
+)  # fmt: skip
+def test_an_unsafe_read_is_seen(line: str) -> None:
+    assert unsafe_reads(line)
+    assert not unsafe_reads("UNet.from_pretrained(x, use_safetensors=True)")
 
 
 def test_files_stay_short_enough_to_read() -> None:

@@ -222,3 +222,59 @@ def test_bfloat16_is_looked_through_as_well(file: Path) -> None:
     raw[-2:] = b"\x80\x7f"  # bfloat16 infinity
     file.write_bytes(raw)
     assert tensor_file.not_finite(file, adapters.check_safetensors(file)) == B
+
+
+@pytest.mark.parametrize("suffix", [".zip", ".tar.gz", ".7z", ".PTH", ".joblib"])
+def test_archives_and_pickles_are_refused_by_their_extension(tmp_path: Path, suffix: str) -> None:
+    with pytest.raises(UnfitAdapter, match=r"archives|pickles"):
+        adapters.check_safetensors(put(tmp_path / f"x{suffix}", header()))
+
+
+def test_archives_are_refused_by_what_is_inside(tmp_path: Path, file: Path) -> None:
+    import gzip
+    import io
+    import tarfile
+
+    (tmp_path / "a").write_bytes(b"x" * 600)
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        archive.add(tmp_path / "a", "a")
+    for content in (gzip.compress(b"x" * 99), packed.getvalue(), b"7z\xbc\xaf\x27\x1c" + bytes(40)):
+        file.write_bytes(content)
+        with pytest.raises(UnfitAdapter, match="first bytes are an archive's"):
+            adapters.check_safetensors(file)
+
+
+def test_a_zip_hidden_in_a_tensor_is_refused(file: Path) -> None:
+    import io
+
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("data.pkl", pickle.dumps([1]))
+    raw = packed.getvalue() + b""
+    head = {**header(), "z": {"dtype": "U8", "shape": [len(raw)], "data_offsets": [112, 112 + len(raw)]}}
+    file.write_bytes(put(file, head).read_bytes() + raw)
+    assert zipfile.is_zipfile(file)
+    with pytest.raises(UnfitAdapter, match="ZIP archive as well"):
+        adapters.check_safetensors(file)
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    import os
+
+    os.mkfifo(tmp_path / "x.safetensors")
+    with pytest.raises(UnfitAdapter, match="no plain file"):
+        adapters.check_safetensors(tmp_path / "x.safetensors")
+
+
+def test_mutated_files_are_refused_or_hold_the_same_tensors(tmp_path: Path) -> None:
+    """The small version of benchmarks/mutated_headers.py; memory is measured there, in a process of its own."""
+    import importlib.util
+
+    place = Path(__file__).resolve().parent.parent / "benchmarks" / "mutated_headers.py"
+    spec = importlib.util.spec_from_file_location("mutated_headers", place)
+    assert spec and spec.loader
+    program = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(program)
+    told = program.measure(24, tmp_path)
+    assert set(told["outcomes"]) == {"refused", "equal"} or set(told["outcomes"]) == {"refused"}

@@ -1,0 +1,269 @@
+"""Bring a stranger's LoRA in as an adapter folder, and take an adapter out for other programs.
+
+In the folder stands one form: diffusers' names, every alpha in its metadata, nothing of what the stranger wrote there.
+Going out, alpha stands wherever the reader of that format looks for it. The tensors' bytes are never touched.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from synthgen import __version__, adapters, lora, lora_claims, lora_fit, tensor_file, weights_hash
+from synthgen.adapters import WEIGHTS
+from synthgen.card import Card
+from synthgen.errors import RequestError, SynthgenError, UnfitAdapter
+from synthgen.lora import Lora
+from synthgen.lora_fit import Identity, Places
+from synthgen.types import Rights
+
+FORMATS = ("kohya", "diffusers")
+LAYOUTS = ("kohya", "diffusers", "peft", "bare")
+LORA_CHANGE = {".lora_A.weight": ".lora_down.weight", ".lora_B.weight": ".lora_up.weight"}
+
+
+@dataclass(frozen=True)
+class Base:
+    """The base that a LoRA goes to, from its headers alone."""
+
+    identity: Identity
+    places: Places
+    modelspec: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Statement:
+    """What the user says of a LoRA that comes in. Empty, or None: not said."""
+
+    name: str = ""
+    trigger: str | None = None
+    category: str = ""
+    domain: str = ""
+    rights: Rights = field(default_factory=Rights)
+    photos_license: str = "unknown"
+    alpha: float | None = None
+    exact_base: bool = False  # that it was trained on exactly the files of this base
+
+
+def bring_in(path: Path, base: Base, said: Statement, place: Path) -> tuple[Path, tuple[str, ...]]:
+    """Make the adapter folder PLACE/NAME of a LoRA file; (its folder, what the user should know).
+
+    The file is left as it is. The same import again changes nothing. Raises UnfitAdapter for a file that is unsound or
+    has a tensor without a place in the base, RequestError where the folder holds something else.
+    """
+    found = lora.read(path)
+    if found.layout not in LAYOUTS:
+        raise UnfitAdapter(
+            f"{path}: its modules are named as in '{found.layout}'; wanted one of {', '.join(LAYOUTS)}, such as "
+            f"'{found.pairs[0].module[:80]}'. Nothing was loaded."
+        )
+    hashes = weights_hash.of(path)
+    lora_claims.require_fingerprint(found, hashes)
+    placed = lora_fit.place_all(found, base.places, str(path), base.identity.id)
+    alphas = lora.alphas(found, said.alpha)
+    name = _name(said.name or path.stem)
+    kinds = {placed[pair.module]: (pair.rank, alphas[pair.module]) for pair in found.pairs}
+    card = _card(name, found, hashes, kinds, base, said)
+    folder, notes = place / name, _notes(found, hashes, card, said)
+    if folder.is_dir() and any(folder.iterdir()):
+        _same(folder, card)
+        return folder, (f"{folder} is already there, from this very file; nothing to do.",)
+    _write(folder, found, placed, kinds, base, card)
+    return folder, notes
+
+
+def _name(name: str) -> str:
+    if any(sign in name for sign in "/\\:<>") or name.strip(" .") == "" or name.startswith("."):
+        raise RequestError(f"'{name}' cannot name an adapter. Give a plain word with --name. Nothing was written.")
+    return name
+
+
+def _card(
+    name: str, found: Lora, hashes: weights_hash.Hashes, kinds: Mapping[str, tuple[int, float]], base: Base,
+    said: Statement,
+) -> Card:  # fmt: skip
+    pairs = list(kinds.values())
+    rank, alpha = max(sorted(set(pairs)), key=pairs.count)
+    trigger = lora_claims.one_trigger(found.metadata) if said.trigger is None else said.trigger
+    rights = {key: value for key, value in vars(said.rights).items() if key != "license"}
+    imported = {
+        "layout": found.layout, "sha256": hashes.sha256, "autov3": hashes.autov3, "fingerprint": hashes.fingerprint,
+        "modules": len(pairs), "alpha_said": "file" if lora.says_alpha(found) else ("user" if said.alpha else "nobody"),
+        "base_said": "user" if said.exact_base else "nobody", "claims": lora_claims.kept(found.metadata),
+    }  # fmt: skip
+    identity = base.identity if said.exact_base else None
+    return Card(
+        name=name, trigger=trigger, category=said.category, domain=said.domain, base=base.identity.id,
+        base_sha256=identity.sha256 if identity else "", base_files=identity.files if identity else {},
+        rank=rank, alpha=alpha, license=said.rights.license,
+        trained_on={**rights, "license": said.photos_license}, imported=imported,
+    )  # fmt: skip
+
+
+def _notes(found: Lora, hashes: weights_hash.Hashes, card: Card, said: Statement) -> tuple[str, ...]:
+    """What the user should know, a sentence each."""
+    notes = []
+    if card.imported["alpha_said"] == "nobody":
+        notes.append("it does not say its alpha; the rank is taken, as other programs do. If that is wrong: --alpha.")
+    if said.trigger is None:
+        notes.append(
+            f"trigger '{card.trigger}', as the file claims; another one: --trigger."
+            if card.trigger
+            else "no trigger word is known; give it with --trigger where there is one."
+        )
+    claimed = lora_claims.claims(found.metadata).get("license", "")
+    if claimed and said.rights.license == "unknown":
+        notes.append(f"the file claims the licence '{claimed}'. A claim grants nothing: state it with --license.")
+    for name, other in adapters.same_weights(hashes).items():
+        told = other.license if other.license == card.license else f"{other.license}, not {card.license}"
+        notes.append(f"adapter '{name}' holds the same weights; its card says licence {told}.")
+    return tuple(notes)
+
+
+def _same(folder: Path, card: Card) -> None:
+    """Raises RequestError unless the folder is what this very import makes."""
+    try:
+        there = adapters.load_card(folder)
+        adapters.verify_weights(folder, there)
+    except UnfitAdapter:
+        there = None
+    made = {"created": "", "finished": False, "weights_sha256": "", "weights_autov3": "", "weights_fingerprint": ""}
+    if there is None or replace(there, **made) != card:  # type: ignore[arg-type]
+        raise RequestError(
+            f"{folder} is not empty and holds something else, or other statements on this file. Give another --name, "
+            "or move it away. It is untouched."
+        )
+
+
+def _write(
+    folder: Path, found: Lora, placed: Mapping[str, str], kinds: Mapping[str, tuple[int, float]], base: Base, card: Card
+) -> None:
+    """The folder, whole or not at all: it is made beside its place and renamed."""
+    fresh = folder.with_name(f".{folder.name}.{os.getpid()}")
+    names = {pair.down: f"{placed[pair.module]}.lora_A.weight" for pair in found.pairs}
+    names |= {pair.up: f"{placed[pair.module]}.lora_B.weight" for pair in found.pairs}
+    try:
+        shutil.rmtree(fresh, ignore_errors=True)
+        fresh.mkdir(parents=True)
+        config = json.dumps(lora.config_of(kinds), sort_keys=True)
+        metadata = {"format": "pt", lora.CONFIG: config, **base.modelspec}
+        _copy(found.path, fresh / WEIGHTS, names, metadata)
+        adapters.save(fresh, card)
+        os.replace(fresh, folder)
+    except OSError as error:
+        raise SynthgenError(f"{folder} cannot be written: {error.strerror}. Nothing of it is left.") from error
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+
+
+def _copy(
+    source: Path, target: Path, names: Mapping[str, str], metadata: Mapping[str, str],
+    more: Mapping[str, tuple[str, tuple[int, ...], bytes]] | None = None,
+) -> None:  # fmt: skip
+    """Write the tensors of `names` under their new names, byte for byte, and `more` beside them."""
+    kept = {
+        names[name]: (dtype, shape, raw) for name, dtype, shape, raw in tensor_file.tensors(source) if name in names
+    }
+    tensor_file.write(target, {**kept, **(more or {})}, metadata)
+
+
+def take_out(folder: Path, form: str, target: Path, modelspec: Mapping[str, str]) -> Path:
+    """Write an adapter as one file for other programs: "kohya" for the web UIs, "diffusers" for diffusers and peft.
+
+    Neither private/ nor anything of the photos goes with it. Raises RequestError where the file is there already.
+    """
+    if target.suffix != ".safetensors" or target.exists():
+        why = "exists and was left as it is" if target.exists() else "does not end in .safetensors"
+        raise RequestError(f"{target} {why}. Give another file with --out.")
+    card = adapters.load_card(folder)
+    found = lora.read(adapters.verify_weights(folder, card))
+    alphas = lora.alphas(found)
+    names, more = {}, {}
+    for pair in found.pairs:
+        for held, end in ((pair.down, ".lora_A.weight"), (pair.up, ".lora_B.weight")):
+            flat = lora_fit.kohya_name(pair.module) + LORA_CHANGE[end]
+            names[held] = flat if form == "kohya" else f"{pair.module}{end}"
+        if form == "kohya":
+            number = struct.pack("<f", alphas[pair.module])
+            more[f"{lora_fit.kohya_name(pair.module)}.alpha"] = ("F32", (), number)
+    metadata = _told(card, found, alphas, form, modelspec)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _copy(found.path, target, names, metadata, more)
+        hashes = weights_hash.of(target)
+        proof = {"modelspec.hash_sha256": f"0x{hashes.data_sha256}", "sshs_model_hash": hashes.data_sha256,
+                 lora_claims.FINGERPRINT: hashes.fingerprint}  # fmt: skip
+        tensor_file.write_canonical(target, proof)
+    except OSError as error:
+        raise SynthgenError(f"{target} cannot be written: {error.strerror}. The adapter is untouched.") from error
+    return target
+
+
+def _told(
+    card: Card, found: Lora, alphas: Mapping[str, float], form: str, modelspec: Mapping[str, str]
+) -> dict[str, str]:
+    """Metadata made anew from the card: no path, no address, no name of a person.
+
+    kohya's form must not hold diffusers' configuration: diffusers refuses a file that states its alphas twice.
+    """
+    kinds = {pair.module: (pair.rank, alphas[pair.module]) for pair in found.pairs}
+    one = len(set(kinds.values())) == 1
+    told = {
+        **modelspec, "format": "pt",
+        "modelspec.title": card.name, "modelspec.license": card.license, "modelspec.trigger_phrase": card.trigger,
+        "modelspec.date": _day(card), "modelspec.implementation": "diffusers" if form == "diffusers" else "kohya",
+        "ss_network_module": "networks.lora", "ss_output_name": card.name,
+        "ss_base_model_version": modelspec.get("modelspec.architecture", "").removesuffix("/lora"),
+        "ss_network_dim": str(card.rank) if one else "Dynamic",
+        "ss_network_alpha": f"{card.alpha!r}" if one else "Dynamic", "synthgen.version": __version__,
+    }  # fmt: skip
+    told = {
+        key: value for key, value in told.items() if value and (key in modelspec or not lora_claims.is_private(value))
+    }
+    return {**told, lora.CONFIG: json.dumps(lora.config_of(kinds), sort_keys=True)} if form == "diffusers" else told
+
+
+def _day(card: Card) -> str:
+    return card.moment.astimezone(UTC).strftime("%Y-%m-%d") if card.created else datetime.now(UTC).strftime("%Y-%m-%d")
+
+
+def facts(path: Path, bases: Mapping[str, Places]) -> dict[str, Any]:
+    """What a LoRA file is, for a report: by its tensors, by its hashes, and by its own claims, kept apart."""
+    from synthgen import lora_family
+
+    found, hashes = lora.read(path), weights_hash.of(path)
+    lora_claims.require_fingerprint(found, hashes)
+    fits = [lora_fit.facts(found, places, path.name, name) for name, places in bases.items()]
+    home = next((row["base"] for row in fits if row["fits"]), "")
+    try:
+        strengths, problem = lora.alphas(found), ""
+    except UnfitAdapter as error:
+        strengths, problem = {}, str(error)
+    claims = lora_claims.claims(found.metadata)
+    return {
+        "file": str(path),
+        "layout": found.layout,
+        "family": home or lora_family.family(found),
+        "fits": fits,
+        "modules": sorted(pair.module for pair in found.pairs),
+        "not_lora": list(found.strays),
+        "ranks": sorted({pair.rank for pair in found.pairs}),
+        "alphas": sorted(set(strengths.values())),
+        "alpha_stated": not problem and lora.says_alpha(found),
+        "alpha_problem": problem,
+        "dtypes": sorted({found.tensors[pair.down][0] for pair in found.pairs}),
+        "sha256": hashes.sha256,
+        "autov3": hashes.autov3,
+        "fingerprint": hashes.fingerprint,
+        "same_weights_as": {name: card.license for name, card in adapters.same_weights(hashes).items()},
+        "not_finite": tensor_file.not_finite(path, found.tensors),
+        "claims": claims,
+        "contradictions": lora_claims.contradictions(claims, found, hashes, strengths),
+    }

@@ -1,0 +1,175 @@
+"""A LoRA against a base: where each of its modules goes, and whether it was made for these weights.
+
+The tensors decide whether it fits; what its metadata says of a base is never asked. Three verdicts: it does not fit,
+and is refused with the modules named; it fits but was made for other weights; it was made for exactly these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol
+
+from synthgen.card import Card
+from synthgen.errors import UnfitAdapter
+from synthgen.lora import Lora, Pair
+
+Places = Mapping[str, tuple[int, ...]]  # "unet.mid_block...to_q" -> shape of the weight there, (out, in, ...)
+
+EXACT, CHANGED, OTHER = "exact", "base changed", "other lineage"
+NAMED = 5  # modules that a message names
+
+
+class Identity(Protocol):
+    """What a base says of itself without being loaded."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def sha256(self) -> str: ...
+    @property
+    def files(self) -> Mapping[str, str]: ...  # path inside its folder -> sha256
+
+
+def place_all(lora: Lora, places: Places, name: str, base: str, own: str = "") -> dict[str, str]:
+    """module of the file -> its place in the base. Nothing is left out: where one has no place, UnfitAdapter names it.
+
+    name, base  how the message calls the two
+    own         the base that it is said to be trained for, for the message
+    """
+    if lora.strays:
+        raise UnfitAdapter(
+            f"{name} holds {len(lora.strays)} tensors that are no part of a plain LoRA: {_few(list(lora.strays))}. "
+            "Leaving them out would change what it does. Nothing was loaded."
+        )
+    found: dict[str, str] = {}
+    missing, narrow = [], []
+    flat = _flat(places)
+    for pair in lora.pairs:
+        place = next((one for one in _names(pair.module) if one in places), "") or flat.get(_plain_kohya(pair.module))
+        if not place:
+            missing.append(pair.module)
+        elif wrong := _misfit(lora, pair, places[place]):
+            narrow.append(f"'{pair.module}' {wrong}")
+        else:
+            found[pair.module] = place
+    if missing or narrow:
+        raise UnfitAdapter(_does_not_fit(lora, missing, narrow, f"{name} does not fit base '{base}'", own))
+    twice = [module for module, place in found.items() if list(found.values()).count(place) > 1]
+    if twice:
+        raise UnfitAdapter(f"{name} has two pairs for one module of base '{base}': {_few(twice)}. Nothing was loaded.")
+    return found
+
+
+def _does_not_fit(lora: Lora, missing: list[str], narrow: list[str], text: str, own: str) -> str:
+    of = f"of its {len(lora.pairs)} modules"
+    if missing:
+        text += f": {len(missing)} {of} have no place there ({_few(missing)})"
+    if narrow:
+        text += f"{',' if missing else ':'} {len(narrow)} {of} are made for other widths ({_few(narrow)})"
+    trained = f"base '{own}'" if own else "another base"
+    return f"{text}. It was trained for {trained}. Nothing was loaded."
+
+
+def _few(names: list[str]) -> str:
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(name[:120] for name in names[:NAMED]) + more
+
+
+def _names(module: str) -> Iterator[str]:
+    """The names under which a base may know a module of a dotted layout."""
+    plain = module.removeprefix("base_model.model.").replace(".processor.", ".")
+    plain = f"{plain}.0" if plain.endswith(".to_out") else plain
+    for start in ("", "unet.", "text_encoder."):
+        yield f"{start}{plain}"
+        yield f"{start}{plain}".replace("text_encoder.text_model.", "text_encoder.")  # transformers 5 has no such level
+
+
+def _flat(places: Places) -> dict[str, str]:
+    """kohya's name of each place; a name that two places share means neither."""
+    found: dict[str, str] = {}
+    for place in places:
+        name = kohya_name(place)
+        found[name] = "" if name in found else place
+    return found
+
+
+def kohya_name(place: str) -> str:
+    """The name that sd-scripts gives a module: unet.mid_block.to_q -> lora_unet_mid_block_to_q."""
+    component, _, inner = place.partition(".")
+    if component == "text_encoder":
+        inner = inner if inner.startswith("text_model.") else f"text_model.{inner}"
+    start = {"unet": "lora_unet", "text_encoder": "lora_te"}.get(component, f"lora_{component}")
+    return f"{start}_{inner}".replace(".", "_")
+
+
+def _plain_kohya(module: str) -> str:
+    """lora_te1_ is what diffusers writes for the only text encoder."""
+    return module.replace("lora_te1_", "lora_te_", 1) if module.startswith("lora_te1_") else module
+
+
+def _misfit(lora: Lora, pair: Pair, weight: tuple[int, ...]) -> str:
+    """What is wrong with a pair at a weight of shape (out, in, ...), or ""."""
+    down, up = lora.shapes(pair)
+    wanted_down = (pair.rank, *weight[1:])
+    wanted_up = (weight[0], pair.rank, *(1 for _ in weight[2:]))
+    if (down, up) == (wanted_down, wanted_up):
+        return ""
+    return f"is {down} and {up}, wanted {wanted_down} and {wanted_up}"
+
+
+def verdict(card: Card, base: Identity) -> str:
+    """EXACT, CHANGED (the base of that name has other files now) or OTHER, for an adapter that fits."""
+    if card.base_sha256 and card.base_sha256 == base.sha256:
+        return EXACT
+    return CHANGED if card.base_sha256 and card.base == base.id else OTHER
+
+
+def require(card: Card, base: Identity, accept_change: bool = False, other_lineage: bool = False) -> str:
+    """The verdict, where it is exact or accepted. Raises UnfitAdapter that says what differs and how to accept it."""
+    found = verdict(card, base)
+    if found == CHANGED and not accept_change:
+        raise UnfitAdapter(
+            f"adapter '{card.name}' was trained for another version of base '{base.id}': {card.base_sha256[:12]}, and "
+            f"this one is {base.sha256[:12]}. {_what_changed(card, base)} Restore the base, train the adapter again "
+            "with --replace, or say --accept-base-change. Nothing was loaded."
+        )
+    if found == OTHER and not other_lineage:
+        raise UnfitAdapter(
+            f"adapter '{card.name}' {_origin(card)} and this run draws with '{base.id}'. It fits by its tensors, but "
+            "what it learned was learned on other weights. Use its own base, or say --other-lineage. Nothing was "
+            "loaded."
+        )
+    return found
+
+
+def remark(card: Card, base: Identity, found: str) -> str:
+    """What is said once of a verdict that is accepted though not exact; "" for one that is."""
+    if found == EXACT:
+        return ""
+    told = f"trained for another version of base '{base.id}'" if found == CHANGED else _origin(card)
+    return f"adapter '{card.name}' {told}; drawing with '{base.id}' as was asked, and recorded ({found})"
+
+
+def _origin(card: Card) -> str:
+    if not card.base_sha256:
+        return "does not say which weights it was trained on"
+    return f"was trained for base '{card.base}' ({card.base_sha256[:12]})"
+
+
+def _what_changed(card: Card, base: Identity) -> str:
+    before, now = card.base_files, base.files
+    if not before:
+        return "Its card does not list the files of then."
+    rows = [f"{name} is gone" for name in sorted(set(before) - set(now))]
+    rows += [f"{name} is new" for name in sorted(set(now) - set(before))]
+    rows += [f"{name} changed" for name in sorted(set(now) & set(before)) if before[name] != now[name]]
+    return f"{_few(rows)}."
+
+
+def facts(lora: Lora, places: Places, name: str, base: str) -> dict[str, Any]:
+    """Whether a LoRA fits a base, for a report: {"base", "fits", "reason"}."""
+    try:
+        place_all(lora, places, name, base)
+    except UnfitAdapter as error:
+        return {"base": base, "fits": False, "reason": str(error)}
+    return {"base": base, "fits": True, "reason": ""}
