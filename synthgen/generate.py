@@ -286,6 +286,7 @@ def _context(ready: Prepared) -> provenance.Context:
         {
             "name": use.name, "sha256": card.weights_sha256, "weight": use.weight, "license": card.license,
             "trigger": card.trigger, "photos_digest": str(card.trained_on.get("digest", "")),
+            "expires": str(card.trained_on.get("expires", "")),
         }
         for use, card in zip(ready.uses, ready.cards, strict=True)
     )  # fmt: skip

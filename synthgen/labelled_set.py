@@ -12,9 +12,9 @@ from pathlib import Path
 
 from synthgen import image_file, photo_table, splits, store
 from synthgen.errors import RequestError, UnknownName
-from synthgen.types import LabelledPicture, LabelledSet
+from synthgen.types import FoundPicture, LabelledPicture, LabelledSet
 
-__all__ = ["LabelledPicture", "LabelledSet", "read"]
+__all__ = ["LabelledPicture", "LabelledSet", "found", "has_classes", "label_of", "read"]
 
 DEFAULTS = ("category", "finding", "label")  # columns that hold the label where none is named, the first that is filled
 FOLDER = "folder"  # the column that stands for the names of sub-folders
@@ -67,6 +67,24 @@ def read(path: Path, label: str = "") -> LabelledSet:
         for row in rows
     )
     return LabelledSet(folder, folder.resolve().name, column, pictures)
+
+
+def found(folder: Path) -> Iterator[FoundPicture]:
+    """Every picture of such a folder with all its columns, for `ingest`; no column is chosen as the label yet."""
+    for row in _rows(folder):
+        group = row.group if any(row.cells.get(name) for name in GROUPS) else ""
+        yield FoundPicture(row.path.name, row.path, split=row.split, group=group, cells=row.cells)
+
+
+def has_classes(folder: Path) -> bool:
+    """Whether pictures stand in sub-folders of this folder, below folders of splits or not."""
+    return next(_of_classes(folder), None) is not None
+
+
+def label_of(cells: Mapping[str, str], label: str = "") -> str:
+    """The label in a row: that of the named column, else of the first that is filled. "" where there is none."""
+    names = (label.removeprefix(REQUESTED),) if label else (*DEFAULTS, FOLDER)
+    return next((cells[name] for name in names if cells.get(name)), "")
 
 
 def _column(folder: Path, rows: list[_Row], label: str) -> str:

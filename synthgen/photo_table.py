@@ -99,4 +99,11 @@ def _jsonl_rows(path: Path, text: str) -> Iterator[tuple[int, dict[str, str]]]:
             raise RequestError(f"{path} line {line}: not JSON ({str(error)[:80]}). One object per line.") from error
         if not isinstance(row, dict) or not isinstance(row.get(KEY), str):
             raise RequestError(f"{path} line {line}: wanted an object with a text '{KEY}', found {source.strip()[:60]}")
-        yield line, {str(column): cell.strip() for column, cell in row.items() if isinstance(cell, str)}
+        yield line, {str(column): told for column, cell in row.items() if (told := _text(cell)) is not None}
+
+
+def _text(value: object) -> str | None:
+    """A text or a number of a JSON row as text; None for what is neither."""
+    if isinstance(value, str):
+        return value.strip()
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else None

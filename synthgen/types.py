@@ -143,3 +143,16 @@ class LabelledSet:
     name: str
     label: str  # the column that the labels came from; "folder" where they are the names of sub-folders
     pictures: tuple[LabelledPicture, ...]
+
+
+@dataclass(frozen=True)
+class FoundPicture:
+    """A labelled picture in somebody's data set, on its way in. Empty means not stated."""
+
+    name: str  # file name without folder
+    content: Path | bytes
+    label: str = ""
+    split: str = ""
+    group: str = ""
+    cells: Mapping[str, str] = field(default_factory=dict)  # the other columns
+    skipped: str = ""  # the reason why it cannot be brought in
