@@ -19,7 +19,7 @@ from synthgen.types import FoundPicture
 LOAD = """
 from datasets import load_dataset
 
-splits = load_dataset(".")
+splits = load_dataset("parquet", data_dir="data")
 first = splits["train"][0]["image"]
 """
 GROUP_ROWS = 100  # pictures in memory at once, and in one row group
