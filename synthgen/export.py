@@ -214,9 +214,14 @@ class _Unfinished:
         return self.part
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
-        if error is None:
-            os.rename(self.part, self.target)
-            return
+        try:
+            if error is None:
+                os.rename(self.part, self.target)
+        finally:
+            self._clear()
+
+    def _clear(self) -> None:
+        """Remove what was not renamed, and the folder around it if this export made it."""
         shutil.rmtree(self.part, ignore_errors=True)
         if self.new and self.part.parent.is_dir() and not any(self.part.parent.iterdir()):
             self.part.parent.rmdir()
