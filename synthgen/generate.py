@@ -321,6 +321,7 @@ def _context(ready: Prepared) -> provenance.Context:
             "name": use.name, "sha256": card.weights_sha256, "weight": use.weight, "license": card.license,
             "trigger": card.trigger, "photos_digest": str(card.trained_on.get("digest", "")),
             "autov3": card.weights_autov3, "fingerprint": card.weights_fingerprint, "base_fit": fit,
+            "expires": str(card.trained_on.get("expires", "")),
         }
         for use, card, fit in zip(ready.uses, ready.cards, ready.fits, strict=True)
     )  # fmt: skip

@@ -29,7 +29,7 @@ def read(folder: Path) -> dict[str, dict[str, str]]:
         if not path.is_file():
             continue
         seen: dict[str, int] = {}
-        for line, row in _rows(path, read_text(path, MAX_BYTES)):
+        for line, row in rows(path):
             named = _named(path, line, row, present)
             if named in seen:
                 raise RequestError(f"{path} line {line}: '{named}' has a row already, in line {seen[named]}. Keep one.")
@@ -68,9 +68,9 @@ def read_text(path: Path, limit: int) -> str:
         raise RequestError(f"{path} cannot be read: {error.strerror}.") from error
 
 
-def _rows(path: Path, text: str) -> Iterator[tuple[int, dict[str, str]]]:
-    """(line, cells), cells as stripped text."""
-    yield from (_csv_rows if path.suffix == ".csv" else _jsonl_rows)(path, text)
+def rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    """(line, cells) of one table, cells as stripped text. Raises RequestError for what is no such table."""
+    yield from (_csv_rows if path.suffix == ".csv" else _jsonl_rows)(path, read_text(path, MAX_BYTES))
 
 
 def _csv_rows(path: Path, text: str) -> Iterator[tuple[int, dict[str, str]]]:
@@ -99,4 +99,11 @@ def _jsonl_rows(path: Path, text: str) -> Iterator[tuple[int, dict[str, str]]]:
             raise RequestError(f"{path} line {line}: not JSON ({str(error)[:80]}). One object per line.") from error
         if not isinstance(row, dict) or not isinstance(row.get(KEY), str):
             raise RequestError(f"{path} line {line}: wanted an object with a text '{KEY}', found {source.strip()[:60]}")
-        yield line, {str(column): cell.strip() for column, cell in row.items() if isinstance(cell, str)}
+        yield line, {str(column): told for column, cell in row.items() if (told := _text(cell)) is not None}
+
+
+def _text(value: object) -> str | None:
+    """A text or a number of a JSON row as text; None for what is neither."""
+    if isinstance(value, str):
+        return value.strip()
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else None

@@ -91,3 +91,11 @@ def trained(toy: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         rights=OWN, learning_rate=5e-3,
     )  # fmt: skip
     return train.fit_product(request)
+
+
+@pytest.fixture(scope="session")
+def two_runs(toy: Path, trained: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Two finished runs, of a shirt and of a dress, 24 pictures each, whose adapters are gone."""
+    from toy_base import two_finished_runs
+
+    return two_finished_runs(toy, trained, tmp_path_factory.mktemp("runs"))

@@ -27,8 +27,8 @@ IN_PYTHON = [sys.executable, "-m", "synthgen"]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
 
 GOLDEN = {  # what is typed -> the whole of stderr
-    "genrate --count 5": "Error: synthgen has no 'genrate'; did you mean 'generate'? Known: adapters, check, copy, "
-    "generate, licenses, list, samples, show, train-product. See synthgen --help.",
+    "genrate --count 5": "Error: synthgen has no 'genrate'; did you mean 'generate'? Known: "
+    f"{', '.join(sorted(cli.COMMANDS))}. See synthgen --help.",
     "generate --count 0": "Error: Invalid value for '-n' / '--count': found '0', wanted a whole number of pictures, "
     "1 or more. Nothing was done. See synthgen generate --help.",
     "generate --count -3": "Error: Invalid value for '-n' / '--count': found '-3', wanted a whole number of pictures, "
@@ -174,7 +174,7 @@ def test_lists_print_names_on_stdout_and_places_on_stderr(synthgen: Synthgen, em
     assert err.endswith(f"looked in {REPOSITORY / 'pipelines'}\n")
 
 
-@pytest.mark.parametrize("kind", ["bases", "adapters", "licenses", "pipelines", "gates"])
+@pytest.mark.parametrize("kind", ["bases", "adapters", "licenses", "pipelines", "gates", "formats"])
 def test_every_kind_can_be_listed_as_json_and_its_members_shown(
     kind: str, synthgen: Synthgen, empty_folder: Path
 ) -> None:

@@ -27,11 +27,12 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("images", "image_file", "photo_table", "rights_file", "toml_file", "captions", "recipes", "plan", "licenses",
      "provenance", "adapters", "card", "tensor_file", "store", "ledger", "run_lock", "run_report", "poses",
      "vocabulary", "measures", "progress", "checkpoint", "precision", "detector_file", "balance", "lora",
-     "lora_claims", "lora_exchange", "lora_family", "lora_fit", "weights_hash"),
+     "lora_claims", "lora_exchange", "lora_family", "lora_fit", "weights_hash", "splits", "labelled_set", "boxes",
+     "export_set", "export_rights", "export_card"),
     ("mini",),
     ROOMS,
     ("engines",),
-    ("train", "training_report", "generate", "evaluate"),
+    ("train", "training_report", "generate", "evaluate", "export", "ingest"),
     ("cli", "__main__"),
 )  # fmt: skip
 NAMES_THAT_SAY_NOTHING = {"utils", "util", "common", "helpers", "helper", "misc", "manager", "managers"}
@@ -281,8 +282,8 @@ def parse(line: str) -> None:
 def test_a_command_that_does_not_exist_is_noticed() -> None:
     with pytest.raises(click.UsageError):
         parse("synthgen generate --count 5 --colour red")
-    with pytest.raises(AssertionError, match="no command 'export'"):
-        parse("synthgen export runs/x")
+    with pytest.raises(AssertionError, match="no command 'exprot'"):
+        parse("synthgen exprot runs/x")
 
 
 def test_make_targets_in_the_readme_exist() -> None:

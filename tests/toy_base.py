@@ -109,3 +109,24 @@ def interrupted_once(there: Callable[[], bool]) -> Iterator[None]:
     finally:
         over.set()
         watcher.join()
+
+
+def two_finished_runs(toy: Path, trained: Path, place: Path) -> tuple[Path, Path]:
+    """Runs of an adapter, and of the same adapter under a card that says dress."""
+    import shutil
+    from dataclasses import replace
+
+    from synthgen import adapters, card, generate
+
+    dress = place / "dresses"
+    shutil.copytree(trained, dress)
+    card.write(dress, replace(adapters.load_card(dress), name="dresses", category="dress", trigger="zwx"))
+    folders = place / "shirts-run", place / "dresses-run"
+    for adapter, out in zip((trained, dress), folders, strict=True):
+        generate.run(
+            generate.GenerateRequest(
+                count=24, base=str(toy), adapters=(str(adapter),), size=SIZE_PX, steps=1, batch=8, out=out
+            )
+        )
+    shutil.rmtree(dress)
+    return folders

@@ -29,6 +29,8 @@ from synthgen.errors import SynthgenError, UnknownName
 COMMANDS = {  # name -> module:object; a module is imported when its command is asked for, and none imports torch
     "train-product": "train:train_product",
     "generate": "generate:generate",
+    "export": "export:export",
+    "ingest": "export:ingest",
     "samples": "samples:samples",
     "list": "listing:list_members",
     "show": "listing:show",

@@ -27,8 +27,8 @@ NOTHING_KEPT = "Nothing was changed."
 def list_members(kind: str, as_json: bool) -> None:
     """List what there is of a KIND, one name a line.
 
-    Kinds: pipelines, bases, adapters, licenses, gates. Your own pipelines/, licenses/ and adapters/ in the current
-    folder come before the shipped ones.
+    Kinds: pipelines, bases, adapters, licenses, gates, formats. Your own pipelines/, licenses/ and adapters/ in the
+    current folder come before the shipped ones.
     """
     captions = _captions(kind)
     if as_json:

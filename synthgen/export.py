@@ -1,0 +1,285 @@
+"""Runs in, data sets in standard formats out, each whole or not there.
+
+export_set.sources -> licenses.require -> export_set.collect -> exporters.check -> exporters.write
+  -> README, LICENSE, NOTICE, ATTRIBUTION -> manifest.json -> checksums.sha256 -> rename
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from synthgen import __version__, export_card, export_rights, export_set, licenses, rooms, run_lock, splits, store
+from synthgen.errors import RequestError
+from synthgen.export_set import ExportSet
+from synthgen.ledger import UNFINISHED
+from synthgen.progress import Progress
+from synthgen.provenance import canonical_json
+from synthgen.types import Verdict
+
+SCHEMA = "synthgen.export/1"
+MANIFEST, CHECKSUMS = "manifest.json", "checksums.sha256"
+ZIP = "zip"
+Places = Mapping[str, tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class ExportRequest:
+    """What to hand on, and how."""
+
+    runs: tuple[Path, ...]
+    formats: tuple[str, ...]
+    out: Path | None = None  # RUN-export where there is one run
+    use: str = "internal"
+    split: str = ""  # "80/10/10"; "" is one split, train
+    label: str = ""  # "" is category or finding
+
+
+@dataclass(frozen=True)
+class Exported:
+    """One format as it stands on the disk."""
+
+    format: str
+    folder: Path
+    already: bool  # it was there before this command
+
+
+@dataclass(frozen=True)
+class ExportResult:
+    """What an export came to."""
+
+    folder: Path
+    exports: tuple[Exported, ...]
+    pictures: int
+    splits: Mapping[str, int]
+    shared: Mapping[str, int]  # what stands in several splits: key -> number of its values
+    verdict: Verdict
+
+
+def run(request: ExportRequest) -> ExportResult:
+    """Write every format that is not there yet.
+
+    Raises RequestError or Refused before anything is written, SynthgenError where a picture was changed; a format that
+    failed leaves nothing behind, and those before it stay.
+    """
+    formats = tuple(dict.fromkeys(request.formats))
+    members = {name: rooms.member("exporters", name) for name in formats}
+    shares = splits.parse(request.split) if request.split else splits.Shares()
+    sources = export_set.sources(request.runs)
+    out = _out(request, sources)
+    lineages = [line["lineage"] for source in sources for line in source.lines]
+    verdict = licenses.require(export_rights.assets(lineages), request.use)
+    export = export_set.collect(sources, verdict, request.label, shares)
+    if ZIP in formats and len(formats) == 1:
+        members = {members[ZIP].PACKED: rooms.member("exporters", members[ZIP].PACKED), **members}
+    for name, member in members.items():
+        if name != ZIP:
+            member.check(export)
+    _say_remarks(export)
+    identity = _identity(export, shares)
+    with run_lock.hold(out):
+        already = {name: _check_place(out / name, identity) for name in formats}
+        exports = [_export(export, out, name, identity, already[name]) for name in formats if name != ZIP]
+        if ZIP in formats:
+            packed = [name for name in formats if name != ZIP] or [members[ZIP].PACKED]
+            exports.append(_export_zip(export, out, packed, identity, already[ZIP]))
+    return ExportResult(out, tuple(exports), len(export.pictures), export.splits, export.shared, verdict)
+
+
+def _out(request: ExportRequest, sources: list[export_set.Source]) -> Path:
+    if request.out is None and len(sources) > 1:
+        raise RequestError("several runs make one set: say where it goes with --out DIR. Nothing was written.")
+    first = sources[0].folder
+    out = request.out or first.resolve().with_name(f"{first.resolve().name}-export")
+    if (out / store.ABOUT).exists():
+        raise RequestError(f"{out} is a run; an export would mix with it. Choose another --out. Nothing was written.")
+    if request.out is None and not first.is_absolute():
+        return first.with_name(out.name) if first.name not in ("", ".", "..") else out
+    return out
+
+
+def _say_remarks(export: ExportSet) -> None:
+    if remark := licenses.remark(export.verdict):
+        _say(remark)
+    for made in export.runs:
+        if made["made"] < made["count"]:
+            _say(f"{made['name']} is not finished: {made['made']} of {made['count']} pictures are exported.")
+    if len(export.splits) > 1:
+        told = ", ".join(f"{count} {key}{'s' if count > 1 else ''}" for key, count in export.shared.items())
+        _say(f"splits: {export.splits}; still shared between splits: {told or 'nothing that is recorded'}")
+
+
+def _identity(export: ExportSet, shares: splits.Shares) -> str:
+    """sha256 over what makes an export the same one, whatever its format."""
+    told = {
+        "schema": SCHEMA,
+        "use": export.verdict.use,
+        "label": export.label,
+        "shares": shares.wanted,
+        "pictures": [[picture.lineage_id, picture.sha256, picture.split] for picture in export.pictures],
+    }
+    return hashlib.sha256(canonical_json(told).encode("utf-8")).hexdigest()
+
+
+def _check_place(folder: Path, identity: str) -> bool:
+    """Whether this very export is there, whole. Raises RequestError where something else is."""
+    if not folder.exists() and not folder.is_symlink():
+        return False
+    try:
+        found = json.loads((folder / MANIFEST).read_bytes())["identity"]
+    except (OSError, ValueError, KeyError, TypeError):
+        found = ""
+    if found != identity:
+        what = "another export" if found else "something that is no export of synthgen"
+        raise RequestError(f"{folder} holds {what}. Choose another --out, or remove it. Nothing was written.")
+    changed = _first_change(folder)
+    if changed:
+        raise RequestError(
+            f"{folder} was changed since it was exported: {changed}. Remove the folder to export again. "
+            "Nothing was written."
+        )
+    return True
+
+
+def _first_change(folder: Path) -> str:
+    """The first file that is not as checksums.sha256 has it, or ""."""
+    try:
+        lines = (folder / CHECKSUMS).read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return f"{CHECKSUMS} is missing"
+    for line in lines:
+        digest, _, name = line.partition("  ")
+        path = folder / name
+        if not path.is_file() or _sha256(path) != digest:
+            return f"{name} is not what it was"
+    return ""
+
+
+def _export(export: ExportSet, out: Path, name: str, identity: str, already: bool) -> Exported:
+    """One format: into a hidden folder, renamed when all of it is there."""
+    if already:
+        _say(f"{out / name} is done: {len(export.pictures)} pictures.")
+        return Exported(name, out / name, True)
+    member = rooms.member("exporters", name)
+    with _Unfinished(out, name) as part, Progress(len(export.pictures), f"export {name}", "pictures") as progress:
+        places = member.write(replace(export, on_read=progress.step), part)
+        _finish(export, part, name, places, identity)
+    return Exported(name, out / name, False)
+
+
+def _export_zip(export: ExportSet, out: Path, packed: list[str], identity: str, already: bool) -> Exported:
+    """A zip of each of the other formats; of one that was not asked for itself, which then goes again."""
+    if already:
+        _say(f"{out / ZIP} is done: {len(export.pictures)} pictures.")
+        return Exported(ZIP, out / ZIP, True)
+    member = rooms.member("exporters", ZIP)
+    places: dict[str, tuple[str, str]] = {}
+    with _Unfinished(out, ZIP) as part:
+        for name in packed:
+            source = out / name
+            if not source.is_dir():
+                source = part / name
+                source.mkdir()
+                written = rooms.member("exporters", name).write(export, source)
+                _finish(export, source, name, written, identity)
+            target = f"{export.name}-{name}.zip"
+            member.pack(source, part / target)
+            told = json.loads((source / MANIFEST).read_bytes())["pictures"]
+            places.update({row["job_id"]: (target, row["file"]) for row in told})
+            if source.parent == part:
+                shutil.rmtree(source)
+        _finish(export, part, ZIP, places, identity)
+    return Exported(ZIP, out / ZIP, False)
+
+
+class _Unfinished:
+    """A hidden folder beside its later self. Leaving it renames it; an error, or a kill and a next try, removes it."""
+
+    def __init__(self, out: Path, name: str) -> None:
+        self.target = out / name
+        self.part = out / f".{name}{UNFINISHED}"
+
+    def __enter__(self) -> Path:
+        if self.part.exists():
+            shutil.rmtree(self.part)
+        self.new = not self.target.parent.exists()
+        self.part.mkdir(parents=True)
+        return self.part
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
+        try:
+            if error is None:
+                os.rename(self.part, self.target)
+        finally:
+            self._clear()
+
+    def _clear(self) -> None:
+        """Remove what was not renamed, and the folder around it if this export made it."""
+        shutil.rmtree(self.part, ignore_errors=True)
+        if self.new and self.part.parent.is_dir() and not any(self.part.parent.iterdir()):
+            self.part.parent.rmdir()
+
+
+def _finish(export: ExportSet, folder: Path, name: str, places: Places, identity: str) -> None:
+    """What every format has beside its pictures; the checksums last, for they are over all the rest."""
+    load = rooms.member("exporters", name).LOAD
+    texts = {"README.md": export_card.readme(export, name, load)}
+    texts |= export_rights.texts(export.assets, export.verdict)
+    texts[MANIFEST] = json.dumps(_manifest(export, name, places, identity), indent=1, ensure_ascii=False) + "\n"
+    for file_name, text in texts.items():
+        (folder / file_name).write_text(text, encoding="utf-8")
+    known = {places[picture.job_id][0]: picture.sha256 for picture in export.pictures if not places[picture.job_id][1]}
+    lines = []
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            file_name = path.relative_to(folder).as_posix()
+            lines.append(f"{known.get(file_name) or _sha256(path)}  {file_name}\n")
+    (folder / CHECKSUMS).write_text("".join(lines), encoding="utf-8")
+
+
+def _manifest(export: ExportSet, name: str, places: Places, identity: str) -> dict[str, Any]:
+    verdict = export.verdict
+    return {
+        "schema": SCHEMA,
+        "identity": identity,
+        "synthgen": __version__,
+        "format": name,
+        "label": export.label,
+        "runs": list(export.runs),
+        "splits": export.splits,
+        "shared": dict(export.shared),
+        "license": {
+            "use": verdict.use,
+            "verdict": verdict.answer,
+            "reasons": list(verdict.reasons),
+            "conditions": list(verdict.conditions),
+        },
+        "pictures": [
+            {
+                "file": places[picture.job_id][0],
+                **({"member": places[picture.job_id][1]} if places[picture.job_id][1] else {}),
+                "job_id": picture.job_id,
+                "lineage_id": picture.lineage_id,
+                "sha256": picture.sha256,
+                "pixel_sha256": picture.pixel_sha256,
+                "split": picture.split,
+            }
+            for picture in export.pictures
+        ],
+    }
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

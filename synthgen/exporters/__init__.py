@@ -1,0 +1,13 @@
+"""Formats that a set goes out in, one file each.
+
+A member has
+  LOAD               Python that opens the export from inside its folder; it stands in the README of the export, and
+                     tests run it
+  check(export)      raises RequestError where this set cannot go out in this format; nothing is written
+  write(export, folder) -> {job_id: (file, member)}
+                     writes into an empty folder; says in which file each picture lies, and under which name inside it
+                     ("" where the file is the picture). Bytes of pictures are kept.
+  recognises(folder) whether a folder looks like this format
+  read(folder)       the labelled pictures in it, one after the other, for `ingest`
+`zip` packs what another member wrote, so it has `pack` in place of `write`.
+"""

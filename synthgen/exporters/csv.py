@@ -1,0 +1,45 @@
+"""CSV + images: metadata.csv with a row for each picture, images/ beside it.
+
+The columns are those of a run, with `group`, `license` and `lineage_id`. Any reader of CSV (RFC 4180) opens it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from synthgen import labelled_set
+from synthgen.export_set import ExportSet
+from synthgen.types import FoundPicture
+
+LOAD = """
+import pandas
+from PIL import Image
+
+table = pandas.read_csv("metadata.csv", dtype=str, keep_default_na=False)
+first = Image.open(table["file_name"][0])
+"""
+
+
+def check(export: ExportSet) -> None:
+    """Every set goes out as CSV."""
+
+
+def write(export: ExportSet, folder: Path) -> dict[str, tuple[str, str]]:
+    """images/<job_id>.png, then the table."""
+    places = {}
+    for picture in export.pictures:
+        places[picture.job_id] = (f"images/{picture.name}", "")
+        export.place(picture, folder / "images" / picture.name)
+    (folder / "metadata.csv").write_bytes(export.table(lambda picture: f"images/{picture.name}"))
+    return places
+
+
+def recognises(folder: Path) -> bool:
+    """A metadata.csv at the top; where none of its pictures stand does not matter."""
+    return (folder / "metadata.csv").is_file()
+
+
+def read(folder: Path) -> Iterator[FoundPicture]:
+    """The rows of the table, files as they lie."""
+    yield from labelled_set.found(folder)

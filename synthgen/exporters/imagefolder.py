@@ -1,0 +1,50 @@
+"""Hugging Face imagefolder: a folder for each split with its pictures and a metadata.jsonl.
+
+`datasets.load_dataset("imagefolder", data_dir=...)` opens it. JSON lines and not CSV, because that reader turns
+texts of digits ("007") from a CSV into numbers. https://huggingface.co/docs/datasets/image_dataset
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from synthgen import labelled_set, photo_table, splits
+from synthgen.export_set import ExportSet
+from synthgen.types import FoundPicture
+
+LOAD = """
+from datasets import load_dataset
+
+splits = load_dataset("imagefolder", data_dir=".")
+first = splits["train"][0]["image"]
+"""
+
+
+def check(export: ExportSet) -> None:
+    """Every set goes out as an imagefolder."""
+
+
+def write(export: ExportSet, folder: Path) -> dict[str, tuple[str, str]]:
+    """<split>/<job_id>.png, and in each split metadata.jsonl with `file_name` first."""
+    places = {}
+    for split in export.splits:
+        rows = []
+        for picture in export.of(split):
+            places[picture.job_id] = (f"{split}/{picture.name}", "")
+            export.place(picture, folder / split / picture.name)
+            rows.append(json.dumps({"file_name": picture.name, **export.cells(picture)}, ensure_ascii=False))
+        (folder / split / "metadata.jsonl").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    return places
+
+
+def recognises(folder: Path) -> bool:
+    """A metadata file at the top, or in a folder named as a split."""
+    places = [folder, *(path for path in folder.iterdir() if path.is_dir() and splits.normal(path.name))]
+    return any((place / name).is_file() for place in places for name in photo_table.NAMES)
+
+
+def read(folder: Path) -> Iterator[FoundPicture]:
+    """The rows of the metadata files, files as they lie."""
+    yield from labelled_set.found(folder)

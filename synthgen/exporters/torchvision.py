@@ -1,0 +1,56 @@
+"""torchvision ImageFolder: <split>/<class>/<picture>, and metadata.csv at the top with everything else.
+
+Opened by `torchvision.datasets.ImageFolder`, and by whatever else takes a folder for each class.
+https://docs.pytorch.org/vision/stable/generated/torchvision.datasets.ImageFolder.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from synthgen import labelled_set
+from synthgen.errors import RequestError
+from synthgen.export_set import ExportPicture, ExportSet
+from synthgen.types import FoundPicture
+
+LOAD = """
+from torchvision.datasets import ImageFolder
+
+train = ImageFolder("train")
+first, class_number = train[0]
+"""
+
+
+def check(export: ExportSet) -> None:
+    """Refuses a split without one of the classes: ImageFolder numbers classes by the folders that it finds."""
+    for split in export.splits:
+        missing = set(export.classes) - {picture.label for picture in export.of(split)}
+        if missing:
+            raise RequestError(
+                f"torchvision: split '{split}' has no picture of '{min(missing)}', so its class numbers would not be "
+                "those of the other splits. Use other parts in --split, or another format. Nothing was written."
+            )
+
+
+def write(export: ExportSet, folder: Path) -> dict[str, tuple[str, str]]:
+    """<split>/<class>/<job_id>.png, then the table."""
+    classes = export.folders()
+
+    def file_of(picture: ExportPicture) -> str:
+        return f"{picture.split}/{classes[picture.label]}/{picture.name}"
+
+    for picture in export.pictures:
+        export.place(picture, folder / file_of(picture))
+    (folder / "metadata.csv").write_bytes(export.table(file_of))
+    return {picture.job_id: (file_of(picture), "") for picture in export.pictures}
+
+
+def recognises(folder: Path) -> bool:
+    """Sub-folders of pictures."""
+    return labelled_set.has_classes(folder)
+
+
+def read(folder: Path) -> Iterator[FoundPicture]:
+    """Pictures by sub-folder, or by the table where there is one."""
+    yield from labelled_set.found(folder)
