@@ -29,7 +29,7 @@ def read(folder: Path) -> dict[str, dict[str, str]]:
         if not path.is_file():
             continue
         seen: dict[str, int] = {}
-        for line, row in _rows(path, read_text(path, MAX_BYTES)):
+        for line, row in rows(path):
             named = _named(path, line, row, present)
             if named in seen:
                 raise RequestError(f"{path} line {line}: '{named}' has a row already, in line {seen[named]}. Keep one.")
@@ -68,9 +68,9 @@ def read_text(path: Path, limit: int) -> str:
         raise RequestError(f"{path} cannot be read: {error.strerror}.") from error
 
 
-def _rows(path: Path, text: str) -> Iterator[tuple[int, dict[str, str]]]:
-    """(line, cells), cells as stripped text."""
-    yield from (_csv_rows if path.suffix == ".csv" else _jsonl_rows)(path, text)
+def rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    """(line, cells) of one table, cells as stripped text. Raises RequestError for what is no such table."""
+    yield from (_csv_rows if path.suffix == ".csv" else _jsonl_rows)(path, read_text(path, MAX_BYTES))
 
 
 def _csv_rows(path: Path, text: str) -> Iterator[tuple[int, dict[str, str]]]:

@@ -122,3 +122,24 @@ class Verdict:
     answer: str  # "deny" | "unknown" | "review" | "conditional" | "allow"
     reasons: tuple[str, ...]
     conditions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class LabelledPicture:
+    """A picture on the disk with what is known of it: synthetic or real."""
+
+    path: Path
+    label: str  # never empty
+    split: str  # "train", "validation", "test", or "" where none is stated
+    group: str  # what may not straddle two splits: a lineage group, a patient, else the file itself
+    labels: Mapping[str, str]  # every other column that has a value in this row
+
+
+@dataclass(frozen=True)
+class LabelledSet:
+    """A folder of pictures with one label each."""
+
+    folder: Path
+    name: str
+    label: str  # the column that the labels came from; "folder" where they are the names of sub-folders
+    pictures: tuple[LabelledPicture, ...]

@@ -26,7 +26,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     # services
     ("images", "image_file", "photo_table", "rights_file", "toml_file", "captions", "recipes", "plan", "licenses",
      "provenance", "adapters", "card", "tensor_file", "store", "ledger", "run_lock", "run_report", "poses",
-     "vocabulary", "measures", "progress", "checkpoint"),
+     "vocabulary", "measures", "progress", "checkpoint", "splits", "labelled_set"),
     ("mini",),
     ROOMS,
     ("engines",),

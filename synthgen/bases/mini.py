@@ -180,7 +180,6 @@ class Base:
         return (snr.clamp(max=5) + 1) / (snr + 1)
 
     def _predict(self, latents: Any, words: Any, timesteps: Any, noise: Any) -> Any:
-        import torch
 
         noisy = self.parts.scheduler.add_noise(latents, noise, timesteps)
         with precision.autocast(self.device):
