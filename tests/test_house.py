@@ -26,11 +26,12 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     # services
     ("images", "image_file", "photo_table", "rights_file", "toml_file", "captions", "recipes", "plan", "licenses",
      "provenance", "adapters", "card", "tensor_file", "store", "ledger", "run_lock", "run_report", "poses",
-     "vocabulary", "measures", "progress", "checkpoint", "splits", "labelled_set"),
+     "vocabulary", "measures", "progress", "checkpoint", "precision", "answers", "intervals", "classifiers",
+     "class_file", "predictions_file", "candidates", "small_networks", "splits", "labelled_set"),
     ("mini",),
     ROOMS,
     ("engines",),
-    ("train", "training_report", "generate", "evaluate"),
+    ("train", "training_report", "generate", "evaluate", "evaluation_report"),
     ("cli", "__main__"),
 )  # fmt: skip
 NAMES_THAT_SAY_NOTHING = {"utils", "util", "common", "helpers", "helper", "misc", "manager", "managers"}

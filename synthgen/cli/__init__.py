@@ -29,6 +29,7 @@ from synthgen.errors import SynthgenError, UnknownName
 COMMANDS = {  # name -> module:object; a module is imported when its command is asked for, and none imports torch
     "train-product": "train:train_product",
     "generate": "generate:generate",
+    "evaluate": "evaluate:evaluate",
     "samples": "samples:samples",
     "list": "listing:list_members",
     "show": "listing:show",
