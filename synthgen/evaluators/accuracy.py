@@ -144,7 +144,7 @@ def worst(answers: Answers, axis: str, found: Mapping[str, Estimate], seed: int 
     kept = answers.part(np.isin(values, judged))
     member = np.stack([kept.cells[axis] == value for value in judged], axis=1).astype(float)  # (n, cells)
     rates = kept.hits @ member / member.sum(axis=0)
-    low, high = int(rates.argmin()), int(rates.argmax())
+    low, *_, high = (int(place) for place in rates.argsort(kind="stable"))  # two cells, even where all are alike
     pair = member[:, [high, low]]
 
     def between(weights: np.ndarray) -> np.ndarray:

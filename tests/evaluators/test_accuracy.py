@@ -108,3 +108,12 @@ def test_sets_of_one_kind_agree_and_an_easier_set_does_not() -> None:
 def test_the_null_of_a_comparison_holds_its_level() -> None:
     apart = [accuracy.compare(made(300, 0.8, 100 + seed), made(300, 0.8, 900 + seed))["accuracy"] for seed in range(40)]
     assert sum(item.beyond_null for item in apart) <= 2
+
+
+def test_cells_that_are_alike_are_still_two_and_their_difference_is_uncertain() -> None:
+    hits = np.tile([True, True, True, False], 30)
+    scores = np.where(hits[:, None], [0.8, 0.2], [0.2, 0.8])
+    cells = {"tone": np.repeat(["dark", "light"], 60)}
+    gap = accuracy.judge(Answers(("a", "b"), np.zeros(120, dtype=int), scores, np.arange(120), cells)).gaps["tone"]
+    assert (gap.worst, gap.best, gap.difference.value) == ("dark", "light", 0)
+    assert gap.difference.low is not None and gap.difference.low < 0 < (gap.difference.high or 0) and gap.p == 1
