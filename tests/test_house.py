@@ -28,11 +28,9 @@ FLOORS: tuple[tuple[str, ...], ...] = (
      "provenance", "adapters", "card", "tensor_file", "store", "ledger", "run_lock", "run_report", "poses",
      "vocabulary", "measures", "progress", "checkpoint", "precision", "detector_file", "balance", "lora",
      "lora_claims", "lora_exchange", "lora_family", "lora_fit", "weights_hash", "splits", "labelled_set", "boxes",
-     "export_set", "export_rights", "export_card"),
-    ("mini",),
-    ROOMS,
-    ("engines",),
-    ("train", "training_report", "generate", "evaluate", "export", "ingest"),
+     "export_set", "export_rights", "export_card", "mini", "engines", "train", "training_report", "generate",
+     "evaluate", "export", "ingest", "answers", "intervals", "classifiers", "class_file", "predictions_file",
+     "candidates", "small_networks", "evaluation_report"),
     ("cli", "__main__"),
 )  # fmt: skip
 NAMES_THAT_SAY_NOTHING = {"utils", "util", "common", "helpers", "helper", "misc", "manager", "managers"}

@@ -31,6 +31,7 @@ COMMANDS = {  # name -> module:object; a module is imported when its command is 
     "generate": "generate:generate",
     "export": "export:export",
     "ingest": "export:ingest",
+    "evaluate": "evaluate:evaluate",
     "samples": "samples:samples",
     "list": "listing:list_members",
     "show": "listing:show",

@@ -1,0 +1,337 @@
+"""A classifier that somebody else trained: how it is opened, and how it is asked.
+
+  model.onnx           onnxruntime
+  model.pt2, model.pt  torch.export and TorchScript files; they run code, so only where the user says --trust-code
+  FOLDER               a Hugging Face image classifier with config.json and safetensors; no code of its own is run
+  module:function      a Python callable, only with --trust-code: a list of PIL pictures in, (n, c) scores out
+  answers.csv          predictions made elsewhere: file_name, and a column for each class or one named `predicted`
+
+All see the same pixels: decoded by image_file, fitted to the input size, scaled to [0, 1], then mean and std.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from synthgen import class_file, image_file, predictions_file
+from synthgen.class_file import Input
+from synthgen.errors import RequestError, SynthgenError, UnreadableImage
+from synthgen.types import LabelledSet
+
+if TYPE_CHECKING:
+    import numpy as np
+    from PIL import Image
+
+BATCH = 32
+KINDS = "an .onnx, .pt2 or .pt file, a Hugging Face folder, module:function, or a .csv of predictions"
+TORCH_SUFFIXES = (".pt2", ".pt", ".ts", ".torchscript")
+
+Ask = Callable[[Sequence["Image.Image"]], "np.ndarray"]  # RGB pictures -> (n, c) scores or logits
+
+
+@dataclass(frozen=True)
+class Options:
+    """How classifiers are opened."""
+
+    classes_file: Path | None = None
+    trust_code: bool = False
+    likely_classes: tuple[str, ...] = ()  # of the real set, in order of name: taken where the file names none
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """An opened classifier."""
+
+    name: str
+    kind: str
+    sha256: str  # of its file, or of its folder's weights; "" for a callable
+    classes: tuple[str, ...]
+    remarks: tuple[str, ...]  # what was assumed, for the report
+    ask: Ask | None = None
+    table: predictions_file.Table | None = None
+
+    @property
+    def scored(self) -> bool:
+        """Whether it gives scores, or only the class that it chooses."""
+        return self.table is None or self.table.scored
+
+    def scores(self, pictures: LabelledSet, step: Callable[[int], None] = lambda n: None) -> np.ndarray:
+        """(n, c) float64 in [0, 1], each row with sum 1, in the order of the set.
+
+        step   told how many more pictures are done
+        Raises RequestError for a picture that cannot be read or has no row, SynthgenError for answers of a wrong form.
+        """
+        import numpy as np
+
+        if self.table is not None:
+            step(len(pictures.pictures))
+            return self.table.scores(pictures)
+        assert self.ask is not None
+        parts = []
+        for batch in _batches(pictures):
+            said = np.asarray(self.ask(batch), dtype=np.float64)
+            parts.append(two_dimensional(said, len(batch), len(self.classes), self.name))
+            step(len(batch))
+        return probabilities(np.concatenate(parts))  # of all at once: a batch of logits may look like probabilities
+
+
+def open_classifier(spec: str, options: Options) -> Classifier:
+    """The classifier that a path or `module:function` names.
+
+    Raises RequestError for what is none, for code that is not trusted, and for classes or sizes that nobody states.
+    """
+    given = class_file.read(options.classes_file) if options.classes_file else Input()
+    path = Path(spec).expanduser()
+    suffix = path.suffix.lower()
+    if path.is_dir():
+        return _hugging_face(path, given)
+    if not path.is_file():
+        if ":" in spec:
+            return _callable(spec, given, options)
+        raise RequestError(f"there is no classifier '{spec}'. --classifier wants {KINDS}. Nothing was evaluated.")
+    if suffix == ".csv":
+        table = predictions_file.read(path)
+        return Classifier(path.stem, "predictions", sha256(path), table.classes, (), table=table)
+    if suffix == ".onnx":
+        return _onnx(path, given, options)
+    if suffix in TORCH_SUFFIXES:
+        return _torch(path, given, options)
+    raise RequestError(
+        f"{path} is no classifier that can be opened. --classifier wants {KINDS}. Nothing was evaluated."
+    )
+
+
+def two_dimensional(said: np.ndarray, n: int, c: int, name: str) -> np.ndarray:
+    """(n, c) as a model gave it, or (n, 1) for two classes. Raises SynthgenError for any other shape, and for NaN."""
+    import numpy as np
+
+    said = said.reshape(n, -1) if said.size and len(said) == n else said
+    if said.shape != (n, c) and not (said.shape == (n, 1) and c == 2):
+        raise SynthgenError(
+            f"{name} gave an answer of shape {said.shape} to {n} pictures; wanted ({n}, {c}) for {c} classes. "
+            "Name its classes, in its order, with --classes."
+        )
+    if not np.isfinite(said).all():
+        raise SynthgenError(f"{name} gave scores that are no numbers (NaN or infinite). Nothing was judged.")
+    return said
+
+
+def probabilities(said: np.ndarray) -> np.ndarray:
+    """(n, c) probabilities from what a model gives: probabilities as they are, anything else through a softmax.
+
+    One column is the second of two classes: a probability where all lie in [0, 1], else a logit.
+    """
+    import numpy as np
+    from scipy.special import expit, softmax
+
+    if said.shape[1] == 1:
+        second = said if said.min() >= 0 and said.max() <= 1 else expit(said)
+        said = np.concatenate([1 - second, second], axis=1)
+    if said.min() >= 0 and np.allclose(said.sum(axis=1), 1, atol=1e-3):
+        return np.asarray(said / said.sum(axis=1, keepdims=True))
+    return np.asarray(softmax(said, axis=1))
+
+
+def sha256(path: Path) -> str:
+    """Of a file, read in pieces."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def pixels(batch: Sequence[Image.Image], asked: Input) -> np.ndarray:
+    """(n, 3, h, w) float32: fitted, in [0, 1], less the mean, by the std."""
+    import numpy as np
+
+    stacked = np.stack([np.asarray(class_file.fitted(image, asked)) for image in batch])
+    scaled = (stacked.astype(np.float32) / 255 - np.asarray(asked.mean, np.float32)) / np.asarray(asked.std, np.float32)
+    return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2))
+
+
+def _batches(pictures: LabelledSet) -> Iterator[list[Image.Image]]:
+    for start in range(0, len(pictures.pictures), BATCH):
+        yield [decoded(item.path) for item in pictures.pictures[start : start + BATCH]]
+
+
+def decoded(path: Path, longest: int | None = None) -> Image.Image:
+    """A picture that has to be readable: a blank in its place would be judged as if it were one."""
+    try:
+        return image_file.decode(path, longest).image
+    except UnreadableImage as error:
+        raise RequestError(f"{path}: {error}. Remove it from the set or mend it. Nothing was judged.") from error
+
+
+def _classes(given: Input, stated: Sequence[str], options: Options, count: int, name: str) -> tuple[list[str], str]:
+    """The classes in the model's order, and a remark where they were assumed."""
+    for classes, where in ((given.classes, "--classes"), (stated, "its own file")):
+        if classes:
+            if count and len(classes) != count and not (count == 1 and len(classes) == 2):
+                raise RequestError(
+                    f"{name} has {count} outputs and {where} names {len(classes)} classes. Name each output once, in "
+                    "its order, with --classes. Nothing was evaluated."
+                )
+            return list(classes), ""
+    if count and count != len(options.likely_classes) and not (count == 1 and len(options.likely_classes) == 2):
+        raise RequestError(
+            f"{name} has {count} outputs, names no classes, and the labels are {len(options.likely_classes)}: "
+            f"{', '.join(options.likely_classes)}. Name its classes, in its order, with --classes. Nothing was "
+            "evaluated."
+        )
+    return list(options.likely_classes), f"{name} names no classes: the labels in order of name were taken for them"
+
+
+def _onnx(path: Path, given: Input, options: Options) -> Classifier:
+    import ast
+
+    import numpy as np
+    import onnxruntime
+
+    settings = onnxruntime.SessionOptions()
+    settings.log_severity_level = 4
+    try:
+        session = onnxruntime.InferenceSession(str(path), settings, providers=["CPUExecutionProvider"])
+    except Exception as error:  # the runtime's errors share no public class
+        raise RequestError(f"{path} cannot be opened as ONNX: {_first_line(error)}. Nothing was evaluated.") from error
+    entry, out = session.get_inputs()[0], session.get_outputs()[0]
+    if (
+        len(session.get_inputs()) != 1
+        or len(entry.shape) != 4
+        or entry.type not in ("tensor(float)", "tensor(float16)")
+    ):
+        raise RequestError(
+            f"{path} takes {[(item.name, item.shape, item.type) for item in session.get_inputs()]}; wanted one float "
+            "input of pictures (n, 3, h, w) or (n, h, w, 3). Nothing was evaluated."
+        )
+    last = entry.shape[3] == 3 and entry.shape[1] != 3
+    height, width = entry.shape[1:3] if last else entry.shape[2:4]
+    fixed = (height, width) if isinstance(height, int) and isinstance(width, int) else None
+    asked, remarks = class_file.settled(given, fixed, path.name)
+    stated = session.get_modelmeta().custom_metadata_map
+    try:
+        named = ast.literal_eval(stated.get("classes") or stated.get("names") or "()")
+    except (ValueError, SyntaxError):
+        named = ()
+    listed = [str(item) for item in (named.values() if isinstance(named, dict) else named)]
+    outputs = out.shape[-1] if len(out.shape) > 1 and isinstance(out.shape[-1], int) else 0
+    classes, remark = _classes(given, listed, options, outputs, path.name)
+    kind = np.float16 if entry.type == "tensor(float16)" else np.float32
+    size = entry.shape[0] if isinstance(entry.shape[0], int) else BATCH
+
+    def ask(batch: Sequence[Image.Image]) -> np.ndarray:
+        array = pixels(batch, asked).astype(kind)
+        array = np.ascontiguousarray(array.transpose(0, 2, 3, 1)) if last else array
+        parts = []
+        for start in range(0, len(array), size):
+            piece = array[start : start + size]
+            short = size - len(piece) if isinstance(entry.shape[0], int) else 0  # a batch of fixed size is filled up
+            piece = np.concatenate([piece, np.repeat(piece[-1:], short, axis=0)]) if short else piece
+            said = np.asarray(session.run([out.name], {entry.name: piece})[0])
+            parts.append(said[: len(said) - short])
+        return np.concatenate(parts)
+
+    return Classifier(path.stem, "onnx", sha256(path), tuple(classes), tuple(filter(None, (*remarks, remark))), ask)
+
+
+def _torch(path: Path, given: Input, options: Options) -> Classifier:
+    if not options.trust_code:
+        raise RequestError(
+            f"{path} runs code when it is opened. Say --trust-code if you know where it comes from, or export it to "
+            "ONNX. Nothing was opened."
+        )
+    import warnings
+
+    import torch
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            if path.suffix.lower() == ".pt2":
+                module = torch.export.load(path).module()
+            else:
+                module = torch.jit.load(path, map_location="cpu").eval()
+    except Exception as error:
+        raise RequestError(
+            f"{path} is no torch.export or TorchScript file: {_first_line(error)}. Weights alone are no classifier; "
+            "export it to ONNX. Nothing was evaluated."
+        ) from error
+    asked, remarks = class_file.settled(given, None, path.name)
+    classes, remark = _classes(given, (), options, 0, path.name)
+
+    def ask(batch: Sequence[Image.Image]) -> np.ndarray:
+        with torch.inference_mode():
+            return _array(module(torch.from_numpy(pixels(batch, asked))))
+
+    return Classifier(path.stem, "torch", sha256(path), tuple(classes), tuple(filter(None, (*remarks, remark))), ask)
+
+
+def _hugging_face(folder: Path, given: Input) -> Classifier:
+    weights = sorted(folder.glob("*.safetensors"))
+    if not (folder / "config.json").is_file() or not weights:
+        raise RequestError(
+            f"{folder} is no image classifier of Hugging Face: config.json and a .safetensors file are wanted, and "
+            "other weights are not opened. Nothing was evaluated."
+        )
+    import torch
+    from transformers import AutoImageProcessor, AutoModelForImageClassification
+
+    local = {"local_files_only": True, "trust_remote_code": False}
+    try:
+        model = AutoModelForImageClassification.from_pretrained(folder, use_safetensors=True, **local).eval()
+        own = (folder / "preprocessor_config.json").is_file() and not given.size
+        processor = AutoImageProcessor.from_pretrained(folder, **local) if own else None
+    except Exception as error:
+        raise RequestError(f"{folder} cannot be opened: {_first_line(error)}. Nothing was evaluated.") from error
+    remarks: list[str] = []
+    asked = given
+    if processor is None:
+        side = getattr(model.config, "image_size", None)
+        asked, remarks = class_file.settled(given, (side, side) if isinstance(side, int) else None, folder.name)
+    stated = [str(model.config.id2label[index]) for index in range(model.config.num_labels)]
+    classes, _ = _classes(given, stated, Options(), len(stated), folder.name)
+
+    def ask(batch: Sequence[Image.Image]) -> np.ndarray:
+        with torch.inference_mode():
+            if processor is not None:
+                return _array(model(**processor(images=list(batch), return_tensors="pt")).logits)
+            return _array(model(pixel_values=torch.from_numpy(pixels(batch, asked))).logits)
+
+    digest = hashlib.sha256("".join(sha256(path) for path in weights).encode()).hexdigest()
+    return Classifier(folder.resolve().name, "hugging-face", digest, tuple(classes), tuple(remarks), ask)
+
+
+def _callable(spec: str, given: Input, options: Options) -> Classifier:
+    if not options.trust_code:
+        raise RequestError(f"'{spec}' is code. Say --trust-code if you trust it. Nothing was imported.")
+    import importlib
+    import sys
+
+    module, _, attribute = spec.partition(":")
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        function = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise RequestError(f"'{spec}' cannot be imported: {_first_line(error)}. Nothing was evaluated.") from error
+    finally:
+        sys.path.pop(0)
+    if not callable(function):
+        raise RequestError(f"'{spec}' is no function. It gets a list of PIL pictures and gives (n, c) scores.")
+    classes, remark = _classes(given, getattr(function, "classes", ()), options, 0, spec)
+    return Classifier(
+        spec.replace(":", "."), "callable", "", tuple(classes), tuple(filter(None, (remark,))),
+        lambda batch: _array(function(list(batch))),
+    )  # fmt: skip
+
+
+def _array(said: Any) -> np.ndarray:
+    import numpy as np
+
+    if isinstance(said, (tuple, list)) and said and hasattr(said[0], "shape"):
+        said = said[0]
+    return np.asarray(said.detach().float().numpy() if hasattr(said, "detach") else said, dtype=np.float64)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")

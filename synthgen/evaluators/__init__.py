@@ -1,0 +1,1 @@
+"""What does a set tell, and may it be believed? One question, one file."""
