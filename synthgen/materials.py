@@ -82,7 +82,7 @@ def _component(number: str, asset: Asset) -> Any:
 
 def _license(asset: Asset) -> Any:
     """An SPDX id or expression where it is one, else a name."""
-    from cyclonedx.factory.license import LicenseFactory
+    from cyclonedx.contrib.license.factories import LicenseFactory
 
     stated = licenses.shown(asset.license) or "unknown"
     record = licenses.licenses_of(asset)

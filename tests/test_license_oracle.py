@@ -10,7 +10,7 @@ from license_oracle import ASKED, Item, Oracle, Question
 from synthgen import licenses, resources
 from synthgen.types import Asset
 
-COMPOSITIONS = 1_000
+COMPOSITIONS = 10_000
 STABILITY = "LicenseRef-scancode-stability-ai-community-2024"
 RAILS = ("LicenseRef-synthgen-OpenRAIL++-M", "LicenseRef-scancode-stable-diffusion-2022-08-22")
 UNHEARD = ("Homemade-1.0", "GPL-2.0-only WITH Classpath-exception-2.0")
