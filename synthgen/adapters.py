@@ -12,11 +12,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from synthgen import card as card_file
-from synthgen import resources, tensor_file, weights_hash
+from synthgen import resources, rights_file, tensor_file, weights_hash
 from synthgen.card import Card
 from synthgen.errors import RequestError, UnfitAdapter, UnknownName
 from synthgen.tensor_file import Tensors
-from synthgen.types import AdapterUse, Asset
+from synthgen.types import AdapterUse, Asset, Rights
 
 __all__ = ["Card", "check_safetensors", "find", "from_prompt", "load_card", "members", "newest",
            "parse_use", "save", "verify_weights"]  # fmt: skip
@@ -69,13 +69,8 @@ def load_card(folder: Path) -> Card:
 def asset(card: Card) -> Asset:
     """The adapter as something that brings a licence: its own, and that of the photos it was trained on."""
     told = card.trained_on
-    photos = Asset(
-        "photos",
-        card.name,
-        str(told.get("license", "unknown")),
-        str(told.get("digest", "")),
-        expires=str(told.get("expires", "")),
-    )
+    rights = Rights(**{key: str(told[key]) for key in rights_file.KEYS if key in told})
+    photos = rights_file.photos(card.name, rights, str(told.get("digest", "")))
     return Asset("adapter", card.name, card.license, card.weights_sha256, trained_on=(photos,))
 
 

@@ -16,7 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from synthgen import adapters, balance, bases, licenses, lora, lora_fit, plan, provenance, recipes, rooms
+from synthgen import adapters, balance, bases, licensee, licenses, lora, lora_fit, plan, provenance, recipes, rooms
 from synthgen.conditioners import pose
 from synthgen.engines import local
 from synthgen.errors import RequestError, SynthgenError
@@ -42,6 +42,7 @@ class GenerateRequest:
     seed: int = 0
     out: Path | None = None
     use: str = "internal"
+    reading: str = "strict"
     only: tuple[str, ...] = ()
     weight: tuple[str, ...] = ()
     cross: tuple[str, ...] = ()
@@ -94,7 +95,7 @@ def run(request: GenerateRequest) -> RunResult:
     """
     ready = _prepare(request)
     cells = plan.cells(ready.jobs)
-    _check_use(ready.folder, request.use)
+    _check_use(ready.folder, request)
     if request.device and not request.dry_run:
         ready.module.device_of(request.device)
     if request.dry_run:
@@ -115,15 +116,19 @@ def run(request: GenerateRequest) -> RunResult:
         )
 
 
-def _check_use(folder: Path, use: str) -> None:
+def _check_use(folder: Path, request: GenerateRequest) -> None:
     """A verdict is frozen into each record: a run made for one use must not be finished, or passed on, as another's."""
     for line in read(folder)[:1] if (folder / ABOUT).is_file() else []:
-        before = line["lineage"]["license"]["use"]
-        if before != use:
-            raise RequestError(
-                f"{folder} was made for --use {before} and this command says --use {use}. Say --use {before}, or give "
-                "this run a place of its own with --out. It is untouched."
-            )
+        frozen = line["lineage"]["license"]
+        for option, before, now in (
+            ("--use", frozen["use"], request.use),
+            ("--reading", frozen.get("reading", "strict"), request.reading),
+        ):
+            if before != now:
+                raise RequestError(
+                    f"{folder} was made for {option} {before} and this command says {option} {now}. Say {option} "
+                    f"{before}, or give this run a place of its own with --out. It is untouched."
+                )
 
 
 def _prepare(request: GenerateRequest) -> Prepared:
@@ -134,7 +139,8 @@ def _prepare(request: GenerateRequest) -> Prepared:
     fits = _fits(uses, cards, module, identity, request)
     recipe = _recipe(request, cards)
     _check_size(int(recipe.settings["size"]), module.SIDE_STEP, identity.id)
-    verdict = licenses.require(_assets(identity, cards, request), request.use)
+    about = licensee.circumstances(licenses.Circumstances(request.reading))
+    verdict = licenses.require(_assets(identity, cards, request), request.use, about=about)
     domain = rooms.member("domains", recipe.domain)
     domain.check(recipe)
     own = pose.read(request.poses)

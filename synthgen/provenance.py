@@ -12,7 +12,7 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
@@ -73,6 +73,8 @@ def record(picture: Picture, context: Context, judgements: Sequence[Judgement] =
             "verdict": verdict.answer,
             "reasons": verdict.reasons,
             "conditions": verdict.conditions,
+            "reading": verdict.reading,
+            "assets": [asdict(asset) for asset in verdict.assets],
         },
         "width": width,
         "height": height,

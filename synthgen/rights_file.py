@@ -8,7 +8,7 @@ from pathlib import Path
 
 from synthgen import toml_file
 from synthgen.errors import RequestError
-from synthgen.types import Rights
+from synthgen.types import Asset, Rights
 
 NAME = "rights.toml"
 KEYS = tuple(field.name for field in fields(Rights))
@@ -28,6 +28,17 @@ def rights_beside(folder: Path) -> Rights | None:
     if problems:
         raise RequestError(f"{path}: {' '.join(problems)} Nothing was changed.")
     return Rights(**{key: _text(value) for key, value in stated.items() if _text(value) or key != "license"})
+
+
+def photos(name: str, rights: Rights, digest: str = "") -> Asset:
+    """Photos with these rights as something that goes into a picture.
+
+    digest  sha256 over the photos' own, see ImageSet.digest
+    """
+    return Asset(
+        "photos", name, rights.license, digest, expires=rights.expires, owner=rights.owner, credit=rights.credit,
+        source=rights.source, consent=rights.consent or rights.ethics,
+    )  # fmt: skip
 
 
 def _problem(key: str, value: object) -> str:

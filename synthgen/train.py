@@ -18,7 +18,19 @@ from typing import Any
 
 import numpy as np
 
-from synthgen import adapters, bases, captions, card, checkpoint, images, licenses, run_lock, training_report
+from synthgen import (
+    adapters,
+    bases,
+    captions,
+    card,
+    checkpoint,
+    images,
+    licensee,
+    licenses,
+    rights_file,
+    run_lock,
+    training_report,
+)
 from synthgen.card import Card
 from synthgen.errors import RequestError, SynthgenError, UnfitAdapter
 from synthgen.progress import Progress
@@ -52,6 +64,7 @@ class TrainRequest:
     replace: bool = False
     device: str = ""
     use: str = "internal"
+    reading: str = "strict"
     rights: Rights | None = None
     category: str = ""
 
@@ -78,7 +91,8 @@ def fit_product(request: TrainRequest) -> Path:
     module, source = bases.choose(request.base)
     photos = captions.write(_read(request), request.trigger)
     identity = module.identify(source)
-    verdict = licenses.require(_assets(identity, photos), request.use)
+    about = licensee.circumstances(licenses.Circumstances(request.reading))
+    verdict = licenses.require(_assets(identity, photos), request.use, about=about)
     if remark := licenses.remark(verdict):
         training_report.say(remark)
     digest = _digest(request, photos, identity)
@@ -123,10 +137,9 @@ def _read(request: TrainRequest) -> ImageSet:
 
 
 def _assets(identity: Any, photos: ImageSet) -> list[Asset]:
-    rights = photos.rights
     return [
         Asset("base", identity.id, identity.license, identity.sha256),
-        Asset("photos", photos.folder.name, rights.license, photos.digest, expires=rights.expires),
+        rights_file.photos(photos.folder.name, photos.rights, photos.digest),
     ]
 
 

@@ -106,12 +106,16 @@ class Judgement:
 class Asset:
     """Something that goes into a picture and brings a licence with it."""
 
-    kind: str  # "base" | "adapter" | "photos" | "poses" | "control"
+    kind: str  # "base" | "adapter" | "photos" | "poses" | "reference" | "control"
     name: str
     license: str
     sha256: str = ""
     trained_on: tuple[Asset, ...] = ()
     expires: str = ""
+    owner: str = ""
+    credit: str = ""
+    source: str = ""
+    consent: str = ""  # of who is pictured, or of an ethics committee
 
 
 @dataclass(frozen=True)
@@ -122,6 +126,12 @@ class Verdict:
     answer: str  # "deny" | "unknown" | "review" | "conditional" | "allow"
     reasons: tuple[str, ...]
     conditions: tuple[str, ...] = ()
+    reading: str = "strict"  # "strict" | "lenient"
+    assets: tuple[Asset, ...] = ()  # what was asked about
+    share_alike: tuple[str, ...] = ()  # ids of the licences that demand it
+    prohibited_uses: tuple[str, ...] = ()  # tags
+    revenue_limit_usd: int | None = None  # the least of all thresholds
+    expires: str = ""  # the earliest end of a grant
 
 
 @dataclass(frozen=True)

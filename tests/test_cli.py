@@ -342,3 +342,26 @@ def test_an_adapter_brings_the_licence_of_its_photos(synthgen: Synthgen, shirts_
     assert code == Refused.exit_code
     assert out.startswith("licence verdict for use 'commercial': deny\n")
     assert "adapter 'shirts' > photos 'shirts' is CC-BY-NC-4.0: run_commercial -> deny" in out
+
+
+def test_licences_are_shown_by_any_name_and_checked_for_a_day_and_a_reading(
+    synthgen: Synthgen, shirts_adapter: Path
+) -> None:
+    code, out, _ = synthgen("show", "license", "cc-by")
+    assert code == 0 and out.startswith("CC-BY-4.0\n") and "3(a)" in out
+    assert json.loads(synthgen("show", "license", "LicenseRef-civitai-Image", "--json").out)["id"].endswith("-Image")
+    asked = ("licenses", "check", "--adapter", "shirts", "--use", "commercial", "--json")
+    code, out, _ = synthgen(*asked)
+    told = json.loads(out)
+    assert code == Refused.exit_code and told["steps"][0]["answer"] == told["answer"] == "deny"
+    assert told["rights"]["output_commercial"] == "deny"
+    assert json.loads(synthgen(*asked, "--reading", "lenient").out)["answer"] == "unknown"  # the adapter's own licence
+    assert "wanted a day such as" in synthgen(*asked, "--on", "soon").err
+    assert "wanted LICENSE=NUMBER" in synthgen(*asked, "--waiver", "W-7").err
+    assert "did you mean 'strict'?" in synthgen(*asked, "--reading", "strikt").err
+
+
+def test_notice_wants_a_run_and_says_so(synthgen: Synthgen, empty_folder: Path) -> None:
+    code, out, err = synthgen("licenses", "notice", "runs/none")
+    assert (code, out) == (2, "") and "is no run of synthgen" in err
+    assert list(empty_folder.iterdir()) == []

@@ -209,3 +209,16 @@ def test_changed_pose_files_are_another_run(trained: Path, toy: Path, tmp_path: 
         file.write_text(json.dumps({"people": [{"pose_keypoints_2d": points.ravel().tolist()}]}))
         folders.append(generate.run(asked(trained, toy, None, poses=(file,), dry_run=True)).folder)  # type: ignore[arg-type]
     assert folders[0] != folders[1]
+
+
+def test_a_run_freezes_what_went_in_and_gives_notice_of_it(trained: Path, toy: Path, tmp_path: Path) -> None:
+    from synthgen import rights_report, store
+
+    generate.run(asked(trained, toy, tmp_path / "run", count=2, reading="lenient"))
+    assets = rights_report.assets_of(store.read(tmp_path / "run"), tmp_path / "run")
+    photos = next(asset for asset in assets if asset.kind == "adapter").trained_on[0]
+    assert (photos.owner, photos.license, photos.source) == ("Acme", "LicenseRef-own", "studio")
+    written = rights_report.rights_files(tmp_path / "run")
+    assert written.verdict.reading == "lenient" and all(path.is_file() for path in written.files)
+    with pytest.raises(RequestError, match="made for --reading lenient"):
+        generate.run(asked(trained, toy, tmp_path / "run", count=2))

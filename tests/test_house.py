@@ -25,6 +25,8 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("types", "errors", "resources", "rooms", "__init__"),
     # services
     ("images", "image_file", "photo_table", "rights_file", "toml_file", "captions", "recipes", "plan", "licenses",
+     "license_record", "license_expressions", "license_reading", "share_alike", "civitai_flags", "licensee",
+     "rights_report", "notices", "materials",
      "provenance", "adapters", "card", "tensor_file", "store", "ledger", "run_lock", "run_report", "poses",
      "vocabulary", "measures", "progress", "checkpoint", "precision", "detector_file", "balance", "lora",
      "lora_claims", "lora_exchange", "lora_family", "lora_fit", "weights_hash", "splits", "labelled_set", "boxes",

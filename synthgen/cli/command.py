@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from synthgen.errors import SynthgenError
-from synthgen.licenses import USES
+from synthgen.licenses import READINGS, USES
 from synthgen.types import Verdict
 
 Body = Callable[..., Any]
@@ -21,6 +21,11 @@ use = click.option(
     "--use",
     default="internal",
     help=f"What the pictures are for, asked of every licence involved: {', '.join(USES)}.",
+)
+reading = click.option(
+    "--reading",
+    default="strict",
+    help=f"How licences on photos are read: {' or '.join(READINGS)} (training taken for an exception to copyright).",
 )
 as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 
@@ -80,6 +85,7 @@ def echo_json(result: Mapping[str, Any] | list[Any]) -> None:
 
 def verdict_lines(verdict: Verdict) -> list[str]:
     """A licence verdict as lines: the answer, then each reason and condition."""
-    lines = [f"licence verdict for use '{verdict.use}': {verdict.answer}"]
+    how = "" if verdict.reading == "strict" else f", in the {verdict.reading} reading"
+    lines = [f"licence verdict for use '{verdict.use}'{how}: {verdict.answer}"]
     lines += [f"  because {reason}" for reason in verdict.reasons]
     return lines + [f"  on condition: {condition}" for condition in verdict.conditions]

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from synthgen.cli.command import Whole, as_json, command, echo_json, use, verdict_lines
+from synthgen.cli.command import Whole, as_json, command, echo_json, reading, use, verdict_lines
 
 FOLDER = click.Path(path_type=Path)
 
@@ -45,6 +45,7 @@ FOLDER = click.Path(path_type=Path)
     help="Run folder; the same command resumes it.",
 )
 @use
+@reading
 @click.option(
     "--num-inference-steps",
     "steps",

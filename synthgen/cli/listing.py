@@ -42,13 +42,20 @@ def list_members(kind: str, as_json: bool) -> None:
         click.echo(f"{len(captions)} found; looked in {places}", err=True)
 
 
-@command("show", example="synthgen show pipelines apparel\nsynthgen show bases mini", stopped=NOTHING_KEPT)
+@command("show", example="synthgen show pipelines apparel\nsynthgen show license CC-BY-4.0", stopped=NOTHING_KEPT)
 @click.argument("kind")
 @click.argument("name")
 @as_json
 def show(kind: str, name: str, as_json: bool) -> None:
-    """Show what one member of a KIND says of itself."""
+    """Show what one member of a KIND says of itself.
+
+    A licence is found by its id, another name of it, or a set of Civitai's flags.
+    """
+    kind = "licenses" if kind == "license" else kind
     captions = _captions(kind)
+    if kind == "licenses":
+        _show_license(name, as_json)
+        return
     if name not in captions:
         raise UnknownName(kind, name, captions)
     if kind in ROOM_KINDS:
@@ -143,7 +150,43 @@ def _adapters() -> dict[str, str]:
 def _licenses() -> dict[str, str]:
     from synthgen import licenses
 
-    return {name: record.name for name, record in licenses.known().items()}
+    asked = ("output_commercial", "output_publish", "output_train_ml")
+    return {
+        name: f"{record.name}; "
+        + ", ".join(f"{right.removeprefix('output_')} {record.rights[right].answer}" for right in asked)
+        for name, record in sorted(licenses.known().items())
+    }
+
+
+def _show_license(name: str, as_json: bool) -> None:
+    """A record in words: where it was read, each right with its clause, conditions, what goes along."""
+    from synthgen import license_expressions, license_record
+
+    record = license_expressions.resolve(name, license_record.names())
+    if record is None:
+        raise UnknownName("licenses", name, license_record.known())
+    if as_json:
+        echo_json(asdict(record))
+        return
+    facts = {
+        "source": record.source, "link": record.link, "evidence": record.evidence, "verified on": record.verified_on,
+        "other names": ", ".join(record.aliases), "binds by": record.binds,
+        "share-alike": ", ".join(record.share_alike), "notices": "; ".join(record.notices),
+        "prohibited uses": ", ".join(record.prohibited_uses), "by clause": record.prohibited_uses_clause,
+        "revenue limit": f"USD {record.revenue_threshold_usd:,}" if record.revenue_threshold_usd is not None else "",
+        "flags": ", ".join(record.flags),
+    }  # fmt: skip
+    click.echo(f"{record.id}\n{record.name} {record.version}".rstrip() + "\n")
+    for key, text in facts.items():
+        if text:
+            click.echo(f"{key:<15}  {text}")
+    click.echo("")
+    for right, grant in record.rights.items():
+        click.echo(f"{right:<24}  {grant.answer:<11}  {grant.clause}")
+        for condition in grant.conditions:
+            click.echo(f"{'':<39}  if: {condition}")
+    if record.notice_text:
+        click.echo(f"\nTo be passed on:\n\n{record.notice_text.rstrip()}")
 
 
 def _file_of(kind: str, name: str) -> Path:
@@ -151,10 +194,6 @@ def _file_of(kind: str, name: str) -> Path:
     for place in resources.search(kind):
         for path in (place / f"{name}.toml", place / name / "card.toml"):
             if path.is_file():
-                return path
-    for place in resources.search(kind):  # a record goes by its id, which need not be the name of its file
-        for path in place.glob("*.toml"):
-            if toml_file.read(path).get("id") == name:
                 return path
     raise UnknownName(kind, name, ())
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from synthgen.cli.command import Whole, as_json, command, echo_json, use
+from synthgen.cli.command import Whole, as_json, command, echo_json, reading, use
 from synthgen.errors import RequestError, SynthgenError
 from synthgen.types import Rights
 
@@ -59,6 +59,7 @@ FOLDER = click.Path(path_type=Path)
 @click.option("--replace", is_flag=True, help="Replace an adapter of this name that was trained on other photos.")
 @click.option("--device", default="", show_default="found by itself", help="cuda, mps or cpu.")
 @use
+@reading
 @click.option("--owner", default="", show_default=False, help="Who owns the photos.")
 @click.option("--license", default="", show_default=False, help="Licence of the photos: an SPDX id or LicenseRef-own.")
 @click.option("--source", default="", show_default=False, help="Where the photos come from.")
