@@ -101,6 +101,7 @@ def interrupted_once(there: Callable[[], bool]) -> Iterator[None]:
                 return
             time.sleep(0.002)
 
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background begins deaf to it
     watcher = threading.Thread(target=watch)
     watcher.start()
     try:
@@ -109,6 +110,7 @@ def interrupted_once(there: Callable[[], bool]) -> Iterator[None]:
     finally:
         over.set()
         watcher.join()
+        signal.signal(signal.SIGINT, before)
 
 
 def two_finished_runs(toy: Path, trained: Path, place: Path) -> tuple[Path, Path]:

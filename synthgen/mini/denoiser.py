@@ -93,7 +93,7 @@ def encoded(shard: Shard, vae: Any, code: str) -> np.ndarray:
     if not target.exists():
         pixels, parts = shard.pixels(), []
         for start in range(0, len(pixels), 20):
-            block = np.ascontiguousarray(pixels[start : start + 20])
+            block = np.array(pixels[start : start + 20])  # a copy: the file is mapped read-only
             batch = torch.from_numpy(block).permute(0, 3, 1, 2).float() / 127.5 - 1
             with torch.no_grad(), autocast("cpu"):
                 parts.append(vae.encode(batch).latent_dist.mean.float().numpy().astype(np.float16))

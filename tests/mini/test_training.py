@@ -48,7 +48,7 @@ def test_normalised_latents_have_unit_variance_and_decode_to_the_same_picture(re
     crops = autoencoder._Crops(renders, seed=0)
     picture = crops.draw(1, 256)
     with torch.no_grad():
-        before = vae.decode(vae.quant_conv(vae.encoder(picture))[:, :4]).sample
+        before = vae.decode(vae.quant_conv(vae.encoder(picture))[:, : models.LATENT_CHANNELS]).sample
         autoencoder.normalised(vae, crops)
         after = vae.decode(vae.encode(picture).latent_dist.mean).sample
         latents = torch.cat([vae.encode(crops.draw(4, 256)).latent_dist.mean for _ in range(8)])
