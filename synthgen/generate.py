@@ -16,7 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from synthgen import adapters, bases, licenses, plan, provenance, recipes, rooms
+from synthgen import adapters, bases, licenses, marks, plan, provenance, recipes, rooms, signing
 from synthgen.conditioners import pose
 from synthgen.engines import local
 from synthgen.errors import RequestError, SynthgenError
@@ -51,6 +51,10 @@ class GenerateRequest:
     strict: bool = False
     dry_run: bool = False
     device: str = ""
+    publish_prompts: bool = False  # in the marks of the pictures; the store has them in any case
+    prompt_writer: str = ""
+    certificate: Path | None = None  # PEM chain to sign with, and its key; the local one where there is none
+    key: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -96,6 +100,8 @@ def run(request: GenerateRequest) -> RunResult:
         return RunResult(ready.folder, request.count, 0, 0, 0, ready.verdict, cells)
     if remark := licenses.remark(ready.verdict):
         _say(remark)
+    who = signing.identity(request.certificate, request.key)
+    marker = marks.Marker(who, request.publish_prompts, request.prompt_writer)
     with Run.open(ready.folder, plan.described(ready.plan)) as store:
         already = store.made
         if store.finished:
@@ -103,7 +109,7 @@ def run(request: GenerateRequest) -> RunResult:
         else:
             if already:
                 _say(f"{ready.folder}: {already} of {request.count} pictures are already there.")
-            _make(store, ready, request)
+            _make(store, ready, request, marker)
             store.finish()
         return RunResult(
             ready.folder, request.count, store.made - already, already, store.rejected, ready.verdict, cells
@@ -222,7 +228,7 @@ def _assets(identity: Any, cards: Sequence[Any], request: GenerateRequest) -> li
     return [base, *(adapters.asset(card) for card in cards), *poses]
 
 
-def _make(store: Run, ready: Prepared, request: GenerateRequest) -> None:
+def _make(store: Run, ready: Prepared, request: GenerateRequest, marker: marks.Marker) -> None:
     """Rounds until every job has its picture: the plan, then all that was rejected, with new seeds, and so on.
 
     Who is in a round follows from the rejections alone, so a resumed run draws the same batches as an undisturbed one.
@@ -250,7 +256,7 @@ def _make(store: Run, ready: Prepared, request: GenerateRequest) -> None:
             jobs = [_at(job, attempt) for job in members]
             for pictures in local.draw(base, jobs, wanted, steer, settings):
                 for picture in pictures:
-                    _judge(store, picture, judges, context, progress)
+                    _judge(store, picture, judges, context, marker, progress)
     short = store.pending(ready.jobs)
     if short:
         raise SynthgenError(_short(ready.folder, short))
@@ -263,7 +269,9 @@ def _at(job: Job, attempt: int) -> Job:
     return job
 
 
-def _judge(store: Run, picture: Picture, judges: Sequence[Any], context: Any, progress: Progress) -> None:
+def _judge(
+    store: Run, picture: Picture, judges: Sequence[Any], context: Any, marker: marks.Marker, progress: Progress
+) -> None:
     said: list[Judgement] = []
     refused = False
     for _, gate, mode in judges:
@@ -271,7 +279,7 @@ def _judge(store: Run, picture: Picture, judges: Sequence[Any], context: Any, pr
         refused |= mode == "reject" and not judgement.accepted
         said.append(judgement)
     record = provenance.record(picture, context, said)
-    png = provenance.png_bytes(picture, record)
+    png = marker.mark(picture.pixels, record)
     if refused:
         store.reject(picture, said, png)
         progress.step(0, f"{store.rejected} rejected")
@@ -286,6 +294,7 @@ def _context(ready: Prepared) -> provenance.Context:
         {
             "name": use.name, "sha256": card.weights_sha256, "weight": use.weight, "license": card.license,
             "trigger": card.trigger, "photos_digest": str(card.trained_on.get("digest", "")),
+            "photos_license": str(card.trained_on.get("license", "unknown")),
         }
         for use, card in zip(ready.uses, ready.cards, strict=True)
     )  # fmt: skip

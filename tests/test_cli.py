@@ -28,7 +28,7 @@ ENVIRONMENT = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
 
 GOLDEN = {  # what is typed -> the whole of stderr
     "genrate --count 5": "Error: synthgen has no 'genrate'; did you mean 'generate'? Known: check, copy, generate, "
-    "licenses, list, samples, show, train-product. See synthgen --help.",
+    "licenses, list, revoke, samples, show, train-product, verify. See synthgen --help.",
     "generate --count 0": "Error: Invalid value for '-n' / '--count': found '0', wanted a whole number of pictures, "
     "1 or more. Nothing was done. See synthgen generate --help.",
     "generate --count -3": "Error: Invalid value for '-n' / '--count': found '-3', wanted a whole number of pictures, "

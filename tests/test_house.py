@@ -26,11 +26,11 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     # services
     ("images", "image_file", "photo_table", "rights_file", "toml_file", "captions", "recipes", "plan", "licenses",
      "provenance", "adapters", "card", "tensor_file", "store", "ledger", "run_lock", "run_report", "poses",
-     "vocabulary", "measures", "progress", "checkpoint"),
+     "vocabulary", "measures", "progress", "checkpoint", "marks", "signing", "png_file", "perceptual_hash"),
     ("mini",),
     ROOMS,
     ("engines",),
-    ("train", "training_report", "generate", "evaluate"),
+    ("train", "training_report", "generate", "evaluate", "verify", "revoke"),
     ("cli", "__main__"),
 )  # fmt: skip
 NAMES_THAT_SAY_NOTHING = {"utils", "util", "common", "helpers", "helper", "misc", "manager", "managers"}

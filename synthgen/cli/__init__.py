@@ -35,6 +35,8 @@ COMMANDS = {  # name -> module:object; a module is imported when its command is 
     "check": "listing:check",
     "copy": "listing:copy",
     "licenses": "licenses:licenses",
+    "verify": "verify:verify",
+    "revoke": "revoke:revoke",
 }
 STOPPED_EXIT_CODE = Stopped.exit_code
 KEPT = "What is finished is kept; run the same command again"
