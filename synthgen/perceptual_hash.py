@@ -6,7 +6,7 @@ from typing import Any
 
 SIDE = 16  # bits a side
 # Of 256. Measured by benchmarks/marks.py: saving again and scaling change fewer, another picture nearly always more.
-NEAR = 20
+NEAR = 40
 
 
 def perceptual_hash(pixels: Any) -> str:
