@@ -16,7 +16,21 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from synthgen import adapters, balance, bases, licensee, licenses, lora, lora_fit, plan, provenance, recipes, rooms
+from synthgen import (
+    adapters,
+    balance,
+    bases,
+    licensee,
+    licenses,
+    lora,
+    lora_fit,
+    marks,
+    plan,
+    provenance,
+    recipes,
+    rooms,
+    signing,
+)
 from synthgen.conditioners import pose
 from synthgen.engines import local
 from synthgen.errors import RequestError, SynthgenError
@@ -56,6 +70,10 @@ class GenerateRequest:
     device: str = ""
     accept_base_change: bool = False
     other_lineage: bool = False
+    publish_prompts: bool = False  # in the marks of the pictures; the store has them in any case
+    prompt_writer: str = ""
+    certificate: Path | None = None  # PEM chain to sign with, and its key; the local one where there is none
+    key: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -102,6 +120,8 @@ def run(request: GenerateRequest) -> RunResult:
         return RunResult(ready.folder, request.count, 0, 0, 0, ready.verdict, cells)
     if remark := licenses.remark(ready.verdict):
         _say(remark)
+    who = signing.identity(request.certificate, request.key)
+    marker = marks.Marker(who, request.publish_prompts, request.prompt_writer)
     with Run.open(ready.folder, plan.described(ready.plan)) as store:
         already = store.made
         if store.finished:
@@ -109,7 +129,7 @@ def run(request: GenerateRequest) -> RunResult:
         else:
             if already:
                 _say(f"{ready.folder}: {already} of {request.count} pictures are already there.")
-            _make(store, ready, request)
+            _make(store, ready, request, marker)
             store.finish()
         return RunResult(
             ready.folder, request.count, store.made - already, already, store.rejected, ready.verdict, cells
@@ -262,7 +282,7 @@ def _assets(identity: Any, cards: Sequence[Any], request: GenerateRequest) -> li
     return [base, *(adapters.asset(card) for card in cards), *poses]
 
 
-def _make(store: Run, ready: Prepared, request: GenerateRequest) -> None:
+def _make(store: Run, ready: Prepared, request: GenerateRequest, marker: marks.Marker) -> None:
     """Rounds until every job has its picture: the plan, then all that was rejected, with new seeds, and so on.
 
     Who is in a round follows from the rejections alone, so a resumed run draws the same batches as an undisturbed one.
@@ -290,7 +310,7 @@ def _make(store: Run, ready: Prepared, request: GenerateRequest) -> None:
             jobs = [_at(job, attempt) for job in members]
             for pictures in local.draw(base, jobs, wanted, steer, settings):
                 for picture in pictures:
-                    _judge(store, picture, judges, context, progress)
+                    _judge(store, picture, judges, context, marker, progress)
     short = store.pending(ready.jobs)
     if short:
         raise SynthgenError(_short(ready.folder, short))
@@ -303,7 +323,9 @@ def _at(job: Job, attempt: int) -> Job:
     return job
 
 
-def _judge(store: Run, picture: Picture, judges: Sequence[Any], context: Any, progress: Progress) -> None:
+def _judge(
+    store: Run, picture: Picture, judges: Sequence[Any], context: Any, marker: marks.Marker, progress: Progress
+) -> None:
     said: list[Judgement] = []
     refused = False
     for _, gate, mode in judges:
@@ -311,7 +333,7 @@ def _judge(store: Run, picture: Picture, judges: Sequence[Any], context: Any, pr
         refused |= mode == "reject" and not judgement.accepted
         said.append(judgement)
     record = provenance.record(picture, context, said)
-    png = provenance.png_bytes(picture, record)
+    png = marker.mark(picture.pixels, record)
     if refused:
         store.reject(picture, said, png)
         progress.step(0, f"{store.rejected} rejected")
@@ -328,6 +350,7 @@ def _context(ready: Prepared) -> provenance.Context:
             "trigger": card.trigger, "photos_digest": str(card.trained_on.get("digest", "")),
             "autov3": card.weights_autov3, "fingerprint": card.weights_fingerprint, "base_fit": fit,
             "expires": str(card.trained_on.get("expires", "")),
+            "photos_license": str(card.trained_on.get("license", "unknown")),
         }
         for use, card, fit in zip(ready.uses, ready.cards, ready.fits, strict=True)
     )  # fmt: skip

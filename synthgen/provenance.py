@@ -1,7 +1,8 @@
 """What a picture came from: one lineage record, written into the picture and beside it, and read back.
 
-The lineage is plain JSON with sorted keys; its id is the sha256 of the rest. It holds no clock time and no path, so the
-same plan gives the same bytes.
+The lineage is plain JSON with sorted keys; its id is the sha256 of the rest. It holds no clock time, no path and no
+signature, so the same plan gives the same lineage. A prompt counts in the id by its own sha256: the lineage that is
+published without its prompts has the id of the one in the store. `synthgen.marks` signs what is written here.
 """
 
 from __future__ import annotations
@@ -15,16 +16,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
-from xml.sax.saxutils import escape
+from xml.sax.saxutils import escape, unescape
 
 from synthgen import __version__
 from synthgen.errors import RequestError, SynthgenError, UnreadableImage
 from synthgen.types import Judgement, Picture, Verdict
 
 SCHEMA = "synthgen.lineage/1"
-CHUNK = "synthgen"  # key of the iTXt chunk that holds the lineage
-XMP_CHUNK = "XML:com.adobe.xmp"
+XMP_CHUNK = "XML:com.adobe.xmp"  # key of the iTXt chunk in which a PNG holds its XMP packet
+FORMATS = ("PNG", "JPEG", "WEBP")
+JPEG_XMP_BYTES = 65_504  # a JPEG segment has 65,533 bytes, of which the XMP name takes 29
+PRIVATE = ("prompt", "negative_prompt")  # left out of published marks unless asked for
 DIGITAL_SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
+_XMP_LINEAGE = re.compile(r"<synthgen:lineage>([^<]*)</synthgen:lineage>")
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -62,7 +66,9 @@ def record(picture: Picture, context: Context, judgements: Sequence[Judgement] =
         "settings": context.settings,
         "job": {"id": job.id, "index": job.index, "attempt": job.attempt, "category": job.category},
         "prompt": job.prompt,
+        "prompt_sha256": _text_sha256(_plain(job.prompt)),
         "negative_prompt": job.negative_prompt,
+        "negative_prompt_sha256": _text_sha256(_plain(job.negative_prompt)),
         "seed": str(job.seed),
         "requested": job.requested,
         "measured": _measured(judgements),
@@ -85,9 +91,15 @@ def record(picture: Picture, context: Context, judgements: Sequence[Judgement] =
 
 
 def lineage_id(lineage: Mapping[str, Any]) -> str:
-    """sha256 over the canonical JSON of a lineage without its own id."""
-    rest = {key: value for key, value in lineage.items() if key != "id"}
+    """sha256 over the canonical JSON of a lineage without its own id; a prompt that is there counts by its sha256."""
+    rest = {key: value for key, value in lineage.items() if key != "id" and key not in PRIVATE}
+    rest |= {f"{key}_sha256": _text_sha256(str(lineage[key])) for key in PRIVATE if key in lineage}
     return hashlib.sha256(canonical_json(rest).encode("utf-8")).hexdigest()
+
+
+def published(lineage: Mapping[str, Any]) -> dict[str, Any]:
+    """The lineage without its prompts; their digests, and so its id, stay."""
+    return {key: value for key, value in lineage.items() if key not in PRIVATE}
 
 
 def pixel_sha256(pixels: Any) -> str:
@@ -102,57 +114,89 @@ def canonical_json(value: Any) -> str:
 
 
 def png_bytes(picture: Picture, record: Mapping[str, Any]) -> bytes:
-    """The picture as a PNG file with its lineage and an XMP packet inside. The same input gives the same bytes."""
+    """The picture as a PNG file with its lineage inside, not signed. The same input gives the same bytes."""
+    return encoded(picture.pixels, record, "PNG")
+
+
+def encoded(pixels: Any, lineage: Mapping[str, Any], kind: str, writer: str = "") -> bytes:
+    """A picture file with an XMP packet that holds the lineage, not signed. The same input gives the same bytes.
+
+    pixels   (h, w, 3) uint8 sRGB
+    lineage  with its prompts or without, see `published`
+    kind     one of FORMATS. JPEG (quality 95, whole chroma) changes pixels; WebP is lossless.
+    writer   who wrote the prompts; told only where the lineage has them
+    """
     from PIL import Image, PngImagePlugin
 
-    _shape(picture.pixels)
-    chunks = PngImagePlugin.PngInfo()
-    chunks.add_itxt(XMP_CHUNK, xmp(record))
-    chunks.add_itxt(CHUNK, canonical_json(record))
-    buffer = io.BytesIO()
-    Image.fromarray(picture.pixels, "RGB").save(buffer, "PNG", pnginfo=chunks, compress_level=6)
+    _shape(pixels)
+    image, buffer, packet = Image.fromarray(pixels, "RGB"), io.BytesIO(), xmp(lineage, writer)
+    if kind == "PNG":
+        chunks = PngImagePlugin.PngInfo()
+        chunks.add_itxt(XMP_CHUNK, packet)
+        image.save(buffer, "PNG", pnginfo=chunks, compress_level=6)
+    elif kind == "JPEG":
+        if len(packet.encode("utf-8")) > JPEG_XMP_BYTES:
+            raise SynthgenError("the lineage is too long for a JPEG's XMP segment. Write PNG or WebP instead.")
+        image.save(buffer, "JPEG", quality=95, subsampling=0, xmp=packet.encode("utf-8"))
+    elif kind == "WEBP":
+        image.save(buffer, "WEBP", lossless=True, xmp=packet.encode("utf-8"))
+    else:
+        raise SynthgenError(f"a picture cannot be marked as {kind}; wanted one of {', '.join(FORMATS)}.")
     return buffer.getvalue()
 
 
-def read_png(path: Path) -> dict[str, Any]:
-    """The lineage inside a picture, its own id checked. The pixels are not compared with it: see `pixel_sha256`.
+def read(path: Path) -> dict[str, Any]:
+    """The lineage inside a PNG, JPEG or WebP file, its own id checked; nothing else is: see `synthgen.verify`.
 
-    Raises UnreadableImage for a file that is no PNG, RequestError where there is no lineage or it was changed.
+    Raises UnreadableImage for a file that is no picture, RequestError where there is no lineage or it was changed.
     """
     from PIL import Image, UnidentifiedImageError
 
     try:
-        with Image.open(path, formats=("PNG",)) as image:
-            text = getattr(image, "text", {}).get(CHUNK)
+        with Image.open(path, formats=FORMATS) as image:
+            packet = image.info.get("xmp", b"")
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
-        raise UnreadableImage(f"{path} cannot be read as a PNG ({error}).") from error
-    if text is None:
+        raise UnreadableImage(f"{path} cannot be read as PNG, JPEG or WebP ({error}).") from error
+    text = packet.decode("utf-8", "replace") if isinstance(packet, bytes) else str(packet)
+    found = _XMP_LINEAGE.search(text)
+    if found is None:
         raise RequestError(f"{path} holds no synthgen lineage: it was not made here, or its metadata was stripped.")
     try:
-        lineage = json.loads(text)
+        lineage = json.loads(unescape(found[1]))
         sound = isinstance(lineage, dict) and lineage.get("id") == lineage_id(lineage)
-    except ValueError:
+    except (ValueError, RecursionError):
         sound = False
     if not sound:
         raise RequestError(f"{path}: the lineage inside was changed; its id does not fit its content.")
-    return lineage
+    return dict(lineage)
 
 
-def xmp(record: Mapping[str, Any]) -> str:
-    """An XMP packet that says in IPTC's words that an AI system made the picture, and which."""
-    base, system = record["base"], record["system"]
+def xmp(lineage: Mapping[str, Any], writer: str = "") -> str:
+    """An XMP packet that says in IPTC's words that an AI system made the picture, and which, and holds the lineage.
+
+    Source: IPTC Photo Metadata 2025.1, https://iptc.org/news/2025/11 (names second-hand).
+    """
+    base, system = lineage["base"], lineage["system"]
     facts = {
-        "DigitalSourceType": record["digital_source_type"],
+        "DigitalSourceType": lineage["digital_source_type"],
         "AISystemUsed": f"{system['name']} with base {base.get('id', 'unknown')}",
         "AISystemVersionUsed": f"{system['version']}, base {base.get('sha256') or 'unverified'}",
     }
+    if "prompt" in lineage:
+        without = f" (without: {lineage['negative_prompt']})" if lineage.get("negative_prompt") else ""
+        facts["AIPromptInformation"] = f"{lineage['prompt']}{without}"
+        if writer:
+            facts["AIPromptWriterName"] = writer
     lines = "\n".join(f"   <Iptc4xmpExt:{key}>{_xml(text)}</Iptc4xmpExt:{key}>" for key, text in facts.items())
+    plain = escape(json.dumps(lineage, sort_keys=True, separators=(",", ":")))  # ASCII: XML has no place for some of it
     return (
         '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>\n'
         '<x:xmpmeta xmlns:x="adobe:ns:meta/">\n'
         ' <rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">\n'
-        '  <rdf:Description rdf:about="" xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/">\n'
+        '  <rdf:Description rdf:about="" xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/"'
+        ' xmlns:synthgen="urn:synthgen:lineage/1/">\n'
         f"{lines}\n"
+        f"   <synthgen:lineage>{plain}</synthgen:lineage>\n"
         "  </rdf:Description>\n </rdf:RDF>\n</x:xmpmeta>\n"
         '<?xpacket end="r"?>'
     )
@@ -161,6 +205,10 @@ def xmp(record: Mapping[str, Any]) -> str:
 def _xml(text: str) -> str:
     """Text that is safe between XML tags: escaped, and without the characters that XML 1.0 has no place for."""
     return escape(_NOT_XML.sub("\ufffd", str(text)))
+
+
+def _text_sha256(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _shape(pixels: Any) -> tuple[int, int]:
@@ -180,16 +228,21 @@ def _measured(judgements: Sequence[Judgement]) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """The value in JSON's own types: numpy numbers as Python's, what is not finite or not Unicode as text."""
+    """The value in JSON's own types: numpy numbers as Python's, what other readers would lose as text.
+
+    As text: numbers that are not finite, whole ones from 2**63, and those beyond 1e99 (c2pa 0.38 reads them as "/").
+    """
     if isinstance(value, Mapping):
         return {_plain(str(key)): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     if isinstance(value, str):
         return value.encode("utf-8", "replace").decode("utf-8")
-    if value is None or isinstance(value, bool | int):
-        return value
     number = value.item() if hasattr(value, "item") else value
+    if number is None or isinstance(number, bool):
+        return number
+    if isinstance(number, int):
+        return number if -(2**63) <= number < 2**63 else str(number)
     if isinstance(number, float):
-        return number if math.isfinite(number) else str(number)
-    return number if isinstance(number, bool | int) else _plain(str(number))
+        return number if number == 0 or (math.isfinite(number) and 1e-99 < abs(number) < 1e99) else str(number)
+    return _plain(str(number))

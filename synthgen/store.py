@@ -1,8 +1,8 @@
 """A run folder: picture first, record last; what is recorded is done. The folder is at once the data set.
 
 RUN/ = metadata.csv, images/<job_id>.png, records.jsonl, run.toml, rejected/, report.html. A line of records.jsonl is
-written after its picture; it holds the lineage with its id, the pixels' sha256 and the file's sha256. `finished = true`
-in run.toml is written last of all.
+written after its picture; it holds the lineage with its id, the sha256 of pixels and file, and a perceptual hash.
+`finished = true` in run.toml is written last of all. Pictures that `synthgen revoke` took out stand in quarantine/.
 """
 
 from __future__ import annotations
@@ -18,14 +18,15 @@ from types import TracebackType
 from typing import Any
 
 from synthgen import __version__, run_report, toml_file
-from synthgen.errors import RequestError, SynthgenError
-from synthgen.ledger import UNFINISHED, Ledger, write_whole
+from synthgen.errors import Refused, RequestError, SynthgenError
+from synthgen.ledger import EVENT, UNFINISHED, Ledger, write_whole
+from synthgen.perceptual_hash import perceptual_hash
 from synthgen.plan import retry, root
 from synthgen.provenance import lineage_id
 from synthgen.run_lock import hold
 from synthgen.types import Job, Judgement, Picture
 
-IMAGES, REJECTED = "images", "rejected"
+IMAGES, REJECTED, QUARANTINE = "images", "rejected", "quarantine"
 RECORDS, ABOUT, TABLE, REPORT = "records.jsonl", "run.toml", "metadata.csv", "report.html"
 REJECTIONS = "rejections.jsonl"
 _PICTURE_NAME = re.compile(r"[0-9a-f]{16}(-\d+)?\.png\Z")
@@ -107,6 +108,7 @@ class Run:
             "file_sha256": hashlib.sha256(png).hexdigest(),
             "lineage_id": record["id"],
             "pixel_sha256": record["pixel_sha256"],
+            "perceptual_hash": perceptual_hash(picture.pixels),
             "lineage": record,
         }
         with self._writing(name):
@@ -190,22 +192,28 @@ class Run:
         self._finished = about.get("finished") is True
 
     def _resume(self) -> None:
-        """Take up what is recorded and still true; forget the rest."""
+        """Take up what is recorded and still true; forget the rest. Raises Refused where pictures were revoked."""
+        if why := _revoked(self._records):
+            raise Refused(
+                f"{self.folder}: pictures of this run were revoked ({'; '.join(dict.fromkeys(why.values()))}), and the "
+                "same command would draw them again from the same things. Start another run. It is untouched."
+            )
         lines, sound = self._records.read()
         for line in lines:
             if _holds(self.folder, line):
                 self._done[root(line["job_id"])] = line
         with self._writing(RECORDS):
-            if not sound or len(self._done) < len(lines):
-                self._records.rewrite(_in_order(self._done.values()))
+            mended = not sound or len(self._done) < len(lines)
+            if mended:
+                self._records.rewrite(self._done.values())
             rejections, whole = self._rejections.read()
             for line in rejections:
                 self._refused.setdefault(root(str(line.get("job_id", ""))), []).append(line)
             if not whole:
                 self._rejections.rewrite(rejections)
             self._sweep()
-            if self._finished and self.made < int(self.plan["count"]):
-                self._write_about(finished=False)
+            if self._finished and (mended or self.made < int(self.plan["count"])):
+                self._write_about(finished=self.made >= int(self.plan["count"]))
 
     def _sweep(self) -> None:
         """Remove what a killed process left half made: temporary names, and pictures of ours that no line names."""
@@ -225,8 +233,6 @@ class Run:
             write_whole(self.folder / REPORT, page.encode("utf-8"))
 
     def _write_about(self, finished: bool) -> None:
-        import tomli_w
-
         self._created = self._created or datetime.now(UTC).isoformat(timespec="seconds")
         about = {
             "synthgen": __version__,
@@ -235,10 +241,11 @@ class Run:
             "count": int(self.plan["count"]),
             "made": self.made,
             "rejected": self.rejected,
+            **({"ledger_sha256": self._records.head()} if finished else {}),
             "plan": dict(self.plan),
         }
         with self._writing(ABOUT):
-            write_whole(self.folder / ABOUT, tomli_w.dumps(about).encode("utf-8"))
+            write_whole(self.folder / ABOUT, _toml(about))
         self._finished = finished
 
     @contextlib.contextmanager
@@ -256,10 +263,44 @@ class Run:
 def read(folder: Path) -> list[dict[str, Any]]:
     """The lines of a run's records.jsonl in plan order, for exporters and evaluators; nothing is locked or changed.
 
-    Raises RequestError for a folder that is no run.
+    Lines of pictures that were revoked are left out. Raises RequestError for a folder that is no run.
     """
     about(folder)
-    return list(_in_order(Ledger(folder / RECORDS).read()[0]))
+    ledger = Ledger(folder / RECORDS)
+    revoked = _revoked(ledger)
+    return [line for line in _in_order(ledger.read()[0]) if line.get("job_id") not in revoked]
+
+
+def revoke(folder: Path, lines: Sequence[Mapping[str, Any]], why: str) -> None:
+    """Take pictures out of a run: the ledger first, then the files into quarantine/, then the tables without them.
+
+    Does the rest where it was killed in between. Raises RequestError where the run is in use, SynthgenError where it
+    cannot be written to.
+    """
+    told = about(folder)
+    lock = hold(folder)
+    try:
+        ledger = Ledger(folder / RECORDS)
+        fresh = sorted({str(line["job_id"]) for line in lines} - _revoked(ledger).keys())
+        if fresh:
+            ledger.append({EVENT: "revoked", "why": why, "job_ids": fresh})
+        (folder / QUARANTINE).mkdir(exist_ok=True)
+        for line in lines:
+            here = folder / IMAGES / Path(str(line["file_name"])).name
+            if here.is_file():
+                os.replace(here, folder / QUARANTINE / here.name)
+        left = read(folder)
+        write_whole(folder / TABLE, run_report.table(left).encode("utf-8"))
+        rejections, _ = Ledger(folder / REJECTED / REJECTIONS).read()
+        page = run_report.page(folder.name, int(told["count"]), left, rejections)
+        write_whole(folder / REPORT, page.encode("utf-8"))
+        write_whole(folder / ABOUT, _toml({**told, "made": len(left), "ledger_sha256": ledger.head()}))
+    except OSError as error:
+        raise SynthgenError(
+            f"{folder} could not be written ({error.strerror or error}). Give the same command again once it can be."
+        ) from error
+    finally:
+        lock.release()
 
 
 def about(folder: Path) -> dict[str, Any]:
@@ -268,6 +309,22 @@ def about(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         raise RequestError(f"{folder} is no run of synthgen: it has no {ABOUT}. Name a folder that `generate` made.")
     return toml_file.read(path)
+
+
+def revocations(folder: Path) -> dict[str, str]:
+    """The job ids whose pictures were revoked in a run, each with why."""
+    return _revoked(Ledger(folder / RECORDS))
+
+
+def _revoked(ledger: Ledger) -> dict[str, str]:
+    events = [event for event in ledger.events() if event[EVENT] == "revoked"]
+    return {str(job): str(event.get("why", "")) for event in events for job in event.get("job_ids", ())}
+
+
+def _toml(table: Mapping[str, Any]) -> bytes:
+    import tomli_w
+
+    return tomli_w.dumps(table).encode("utf-8")
 
 
 def _in_order(lines: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:

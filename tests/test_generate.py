@@ -7,6 +7,7 @@ import json
 import shutil
 import tomllib
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import tomli_w
 from PIL import Image
 from toy_base import SIZE_PX, interrupted_once
 
-from synthgen import adapters, generate, provenance
+from synthgen import adapters, generate, provenance, store
 from synthgen.errors import RequestError, UnfitAdapter
 
 
@@ -48,10 +49,10 @@ def test_a_run_has_exactly_count_labelled_pictures_that_carry_their_lineage(
     assert next(iter(table[0])) == "file_name"
     for row in table:
         file = tmp_path / "run" / row["file_name"]
-        lineage = provenance.read_png(file)
+        lineage = provenance.read(file)
         assert lineage["seed"] == row["seed"]
-        assert lineage["prompt"] == row["prompt"]
-        assert "sks shirt" in row["prompt"]
+        assert lineage["prompt_sha256"] == sha256(row["prompt"].encode()).hexdigest()
+        assert "sks shirt" in row["prompt"] and b"sks shirt" not in file.read_bytes()
         assert lineage["pixel_sha256"] == provenance.pixel_sha256(np.asarray(Image.open(file)))
         assert lineage["adapters"][0]["sha256"] == adapters.load_card(trained).weights_sha256
         assert len(json.loads(row["requested_keypoints"])) == 18
@@ -69,9 +70,14 @@ def test_an_interrupted_run_resumes_to_the_same_pictures(trained: Path, toy: Pat
     again = generate.run(request)
     assert again.made + again.already == 14
     assert again.already > 0
-    whole = {row["file_name"]: (tmp_path / "whole" / row["file_name"]).read_bytes() for row in rows(tmp_path / "whole")}
-    parts = {row["file_name"]: (tmp_path / "parts" / row["file_name"]).read_bytes() for row in rows(tmp_path / "parts")}
-    assert whole == parts
+    whole, parts = store.read(tmp_path / "whole"), store.read(tmp_path / "parts")
+    assert [line["lineage"] for line in whole] == [line["lineage"] for line in parts]
+    assert {line["file_sha256"] for line in whole}.isdisjoint(line["file_sha256"] for line in parts)  # signed twice
+    for line in parts:
+        assert (
+            provenance.pixel_sha256(np.asarray(Image.open(tmp_path / "parts" / line["file_name"])))
+            == (line["pixel_sha256"])
+        )
     assert generate.run(request).made == 0
 
 

@@ -56,11 +56,21 @@ def test_a_record_holds_everything_that_made_the_picture_and_its_pixels():
 
 def test_the_id_is_the_digest_of_all_the_rest():
     made = provenance.record(picture(), CONTEXT)
-    rest = {key: value for key, value in made.items() if key != "id"}
+    rest = {key: value for key, value in made.items() if key not in ("id", "prompt", "negative_prompt")}
     text = json.dumps(rest, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     assert made["id"] == hashlib.sha256(text.encode()).hexdigest()
     assert made["id"] != provenance.record(picture("another"), CONTEXT)["id"]
     assert made["id"] != provenance.record(picture(), dataclasses.replace(CONTEXT, plan="other"))["id"]
+
+
+def test_a_prompt_counts_by_its_digest_so_that_it_can_be_left_out():
+    made = provenance.record(picture("secret words"), CONTEXT)
+    shown = provenance.published(made)
+    assert "secret" not in json.dumps(shown)
+    assert shown["prompt_sha256"] == hashlib.sha256(b"secret words").hexdigest()
+    assert provenance.lineage_id(shown) == made["id"]
+    assert provenance.lineage_id({**made, "prompt": "other words"}) != made["id"]
+    assert provenance.lineage_id({**shown, "prompt_sha256": "0" * 64}) != made["id"]
 
 
 def test_the_same_picture_gives_the_same_bytes():
@@ -72,7 +82,7 @@ def test_pixels_and_lineage_come_back_from_the_file(tmp_path):
     one = picture("ein Hemd, grün \N{SNOWMAN}")
     made = provenance.record(one, CONTEXT)
     path = saved(tmp_path, provenance.png_bytes(one, made))
-    assert provenance.read_png(path) == made
+    assert provenance.read(path) == made
     with Image.open(path) as image:
         assert np.array_equal(np.asarray(image), one.pixels)
         assert provenance.pixel_sha256(np.asarray(image)) == made["pixel_sha256"]
@@ -87,7 +97,34 @@ def test_xmp_is_well_formed_and_says_that_an_ai_made_it_whatever_the_names_are(b
     source = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
     assert facts[f"{IPTC}DigitalSourceType"] == source
     assert facts[f"{IPTC}AISystemUsed"].startswith("synthgen with base ")
-    assert set(facts) == {f"{IPTC}{name}" for name in ("DigitalSourceType", "AISystemUsed", "AISystemVersionUsed")}
+    names = ("DigitalSourceType", "AISystemUsed", "AISystemVersionUsed", "AIPromptInformation")
+    assert set(facts) == {f"{IPTC}{name}" for name in names}
+
+
+def test_xmp_tells_prompts_and_their_writer_only_where_they_are_published():
+    made = provenance.record(picture("a <red> shirt"), CONTEXT)
+    packet = provenance.xmp(made, "Ada & Co")
+    facts = {item.tag.removeprefix(IPTC): item.text for item in ElementTree.fromstring(packet).iter()}
+    assert (facts["AIPromptInformation"], facts["AIPromptWriterName"]) == ("a <red> shirt", "Ada & Co")
+    assert "Prompt" not in provenance.xmp(provenance.published(made), "Ada & Co")
+
+
+@pytest.mark.parametrize("kind", provenance.FORMATS)
+@pytest.mark.parametrize("prompt", ["ein Hemd, grün \N{SNOWMAN}", ']]> <x> & \ufffe \x00 \x85 \u2028 \\ "'])
+def test_every_format_carries_the_lineage_whatever_is_in_it(tmp_path, kind, prompt):
+    made = provenance.record(picture(prompt), CONTEXT)
+    (tmp_path / "picture").write_bytes(provenance.encoded(picture().pixels, made, kind))
+    assert provenance.read(tmp_path / "picture") == made
+    with Image.open(tmp_path / "picture") as image:
+        assert image.format == kind
+        same = np.array_equal(np.asarray(image), picture().pixels)
+    assert same == (kind != "JPEG")
+
+
+def test_a_lineage_too_long_for_a_jpeg_is_told():
+    made = provenance.record(picture("long " * 20000), CONTEXT)
+    with pytest.raises(SynthgenError, match="Write PNG or WebP"):
+        provenance.encoded(picture().pixels, made, "JPEG")
 
 
 def test_the_xmp_packet_stands_where_readers_look_for_it():
@@ -118,18 +155,18 @@ def test_a_changed_lineage_is_told(tmp_path):
     made = provenance.record(one, CONTEXT)
     forged = {**made, "license": {**made["license"], "verdict": "deny"}}
     with pytest.raises(RequestError, match="was changed"):
-        provenance.read_png(saved(tmp_path, provenance.png_bytes(one, forged)))
+        provenance.read(saved(tmp_path, provenance.png_bytes(one, forged)))
 
 
 def test_a_picture_that_was_not_made_here_is_told(tmp_path):
     plain = tmp_path / "plain.png"
     Image.new("RGB", (4, 4)).save(plain)
     with pytest.raises(RequestError, match="holds no synthgen lineage"):
-        provenance.read_png(plain)
+        provenance.read(plain)
     with pytest.raises(UnreadableImage):
-        provenance.read_png(saved(tmp_path, b"no picture at all"))
+        provenance.read(saved(tmp_path, b"no picture at all"))
     with pytest.raises(UnreadableImage):
-        provenance.read_png(tmp_path / "missing.png")
+        provenance.read(tmp_path / "missing.png")
 
 
 @pytest.mark.parametrize("shape", [(4, 4), (4, 4, 4), (3, 4, 4)])

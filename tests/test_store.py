@@ -106,9 +106,10 @@ def test_every_line_ties_a_picture_to_its_lineage_and_hashes(tmp_path):
     lines = store.read(folder)
     assert [line["index"] for line in lines] == list(range(COUNT))
     for line in lines:
-        lineage = provenance.read_png(folder / line["file_name"])
+        lineage = provenance.read(folder / line["file_name"])
         assert lineage == line["lineage"]
         assert (line["lineage_id"], line["pixel_sha256"]) == (lineage["id"], lineage["pixel_sha256"])
+        assert len(line["perceptual_hash"]) == 64
 
 
 def test_two_runs_of_one_plan_have_the_same_bytes(tmp_path):

@@ -39,6 +39,8 @@ COMMANDS = {  # name -> module:object; a module is imported when its command is 
     "copy": "listing:copy",
     "licenses": "licenses:licenses",
     "adapters": "adapters:adapters",
+    "verify": "verify:verify",
+    "revoke": "revoke:revoke",
 }
 STOPPED_EXIT_CODE = Stopped.exit_code
 KEPT = "What is finished is kept; run the same command again"

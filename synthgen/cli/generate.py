@@ -80,6 +80,12 @@ FOLDER = click.Path(path_type=Path)
     type=FOLDER,
     help="Take poses from keypoint JSON or a photo; repeat for more.",
 )
+@click.option("--publish-prompts", is_flag=True, help="Put the prompts into the pictures' marks too.")
+@click.option("--prompt-writer", default="", show_default=False, help="Who wrote them, for IPTC's AIPromptWriterName.")
+@click.option(
+    "--certificate", type=FOLDER, default=None, show_default="a local one", help="Sign with this PEM certificate chain."
+)
+@click.option("--key", type=FOLDER, default=None, show_default="a local one", help="The certificate's key in PEM form.")
 @click.option("--strict", is_flag=True, help="Let every gate reject, not only those for blank and broken pictures.")
 @click.option("--dry-run", is_flag=True, help="Show the plan and the licence verdict; load nothing, write nothing.")
 @click.option("--device", default="", show_default="found by itself", help="cuda, mps or cpu.")
