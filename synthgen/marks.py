@@ -57,11 +57,12 @@ class Marker:
         blank = io.BytesIO()
         _blank().save(blank, "PNG")
         found = examine(self._signed(blank.getvalue(), "PNG", []), who.chain)
-        if found.state not in ("Valid", "Trusted"):
+        if found.state != "Trusted":
             raise RequestError(
-                f"readers would refuse pictures signed with this certificate ({found.problem}). It needs the key usage "
-                "digitalSignature, an authority key identifier, and e-mail protection, document signing or C2PA claim "
-                "signing as its extended key usage. Nothing was made."
+                f"readers would refuse pictures signed with this certificate ({found.problem or 'not trusted'}). Its "
+                "file needs the authority's certificate after it, and it the key usage digitalSignature, an authority "
+                "key identifier, and e-mail protection, document signing or C2PA claim signing as its extended key "
+                "usage. Nothing was made."
             )
 
     def mark(self, pixels: Any, lineage: Mapping[str, Any], kind: str = "PNG") -> bytes:
@@ -116,8 +117,8 @@ def examine(data: bytes, anchors: bytes) -> Found:
     if not kind:
         return Found("")
     trust = {"trust_config": "\n".join(signing.PURPOSES)}
-    if anchors:  # a signer's own certificate, given without its authority, is as good
-        trust |= dict.fromkeys(("trust_anchors", "allowed_list"), anchors.decode("ascii"))
+    if anchors:
+        trust["trust_anchors"] = anchors.decode("ascii")
     context = _context(json.dumps({"version": 1, "verify": NO_NETWORK, "trust": trust}))
     try:
         with c2pa.Reader(MIME[kind], io.BytesIO(data), context=context) as reader:

@@ -37,6 +37,15 @@ def own_certificate(folder: Path, purpose: str, key_kind: str = "ec", days: int 
     authority, key, now = ec.generate_private_key(ec.SECP256R1()), made[key_kind](), datetime.now(UTC)
     organisation = x509.NameAttribute(x509.NameOID.ORGANIZATION_NAME, "Acme")
     issuer = x509.Name([organisation, x509.NameAttribute(x509.NameOID.COMMON_NAME, "Acme CA")])
+    root = (
+        x509.CertificateBuilder(issuer, issuer, authority.public_key(), 4)
+        .not_valid_before(now - timedelta(days=90))
+        .not_valid_after(now + timedelta(days=900))
+        .add_extension(x509.BasicConstraints(True, 0), critical=True)
+        .add_extension(x509.KeyUsage(False, False, False, False, False, True, True, False, False), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(authority.public_key()), critical=False)
+        .sign(authority, hashes.SHA256())
+    )
     certificate = (
         x509.CertificateBuilder(issuer, x509.Name([organisation]), key.public_key(), 5)
         .not_valid_before(now - timedelta(days=60))
@@ -47,7 +56,7 @@ def own_certificate(folder: Path, purpose: str, key_kind: str = "ec", days: int 
         .sign(authority, hashes.SHA256())
     )
     chain, secret = folder / "acme.pem", folder / "acme.key"
-    chain.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    chain.write_bytes(b"".join(one.public_bytes(serialization.Encoding.PEM) for one in (certificate, root)))
     secret.write_bytes(
         key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )
@@ -187,6 +196,10 @@ def test_certificates_that_cannot_do_it_are_refused_with_why(tmp_path):
         signing.identity(chain, chain)
     with pytest.raises(RequestError, match="cannot be read"):
         signing.identity(tmp_path / "none.pem", key)
+    alone = tmp_path / "alone.pem"
+    alone.write_bytes(chain.read_bytes().partition(b"-----END CERTIFICATE-----\n")[0] + b"-----END CERTIFICATE-----\n")
+    with pytest.raises(RequestError, match="the authority's certificate"):
+        marks.Marker(signing.identity(alone, key))
     ended = own_certificate(tmp_path / "other", signing.PURPOSES[0], days=-1)
     with pytest.raises(RequestError, match="not today"):
         signing.identity(*ended)

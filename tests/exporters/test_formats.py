@@ -333,6 +333,7 @@ def export_run_without_skeletons(source: Path, target: Path) -> None:
             lineage["requested"] = {"place": lineage["requested"]["place"]}
             lineage["id"] = provenance.lineage_id(lineage)
             job = Job(line["job_id"], line["index"], "", "", 0, {})
-            run.add(Picture(job, None), lineage, (source / line["file_name"]).read_bytes())
+            file = source / line["file_name"]
+            run.add(Picture(job, np.asarray(Image.open(file))), lineage, file.read_bytes())
         run.finish()
     assert Image.open(target / store.read(target)[0]["file_name"]).size

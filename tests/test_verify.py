@@ -1,0 +1,75 @@
+"""Whatever is done to a picture is found, and called by its name."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from marked_run import benchmark, marker, pictures, run  # noqa: F401
+
+from synthgen import signing, store, verify
+from synthgen.errors import RequestError
+
+
+def statuses(where: Path, **more) -> Counter:
+    return Counter(item.status for item in verify.path(where, **more).findings if item.file != store.RECORDS)
+
+
+def test_an_untouched_run_is_ok(run):  # noqa: F811
+    report = verify.path(run)
+    assert report.good
+    assert report.counts == {"ok": 9}  # eight pictures and the ledger
+
+
+@pytest.mark.parametrize("name", benchmark.attacks())
+def test_every_attack_is_found_and_rightly_named(name, run, tmp_path):  # noqa: F811
+    attack, wanted = benchmark.attacks()[name]
+    assert benchmark.attacked(run, tmp_path / "copy", attack) == {wanted: 8}
+
+
+def test_a_picture_alone_says_that_its_store_is_missing(run, tmp_path, monkeypatch):  # noqa: F811
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    found = shutil.copy(pictures(run)[0], "found.png")
+    assert verify.path(Path(found)).findings[0].status == "store missing"
+    assert verify.path(Path(found), stores=(run,)).findings[0].status == "ok"
+    elsewhere = verify.path(Path(found), trust=(signing._folder() / "ca.pem",))
+    assert elsewhere.good
+
+
+def test_missing_swapped_and_foreign_pictures_are_told_apart(run):  # noqa: F811
+    first, second, third, *_ = pictures(run)
+    first.unlink()
+    shutil.copy(third, second)
+    (run / "images" / "mine.png").write_bytes(b"no picture")
+    assert statuses(run) == {"ok": 6, "missing": 1, "altered": 1, "unknown": 1}
+
+
+def test_a_line_that_was_rewritten_breaks_the_chain(run):  # noqa: F811
+    ledger = run / store.RECORDS
+    lines = ledger.read_text().splitlines()
+    told = json.loads(lines[3])
+    told["file_sha256"] = "0" * 64
+    lines[3] = json.dumps(told)
+    ledger.write_text("\n".join(lines) + "\n")
+    said = {item.file: item.status for item in verify.path(run).findings}
+    assert said[store.RECORDS] == "altered"
+
+
+def test_what_is_not_there_is_told(empty_folder):
+    with pytest.raises(RequestError, match=r"none\.png"):
+        verify.path(Path("none.png"))
+
+
+def test_the_command_exits_with_3_and_names_what_is_wrong(run, synthgen):  # noqa: F811
+    assert synthgen("verify", run).code == 0
+    victim = pictures(run)[0]
+    victim.write_bytes(benchmark.flipped(victim.read_bytes(), 1))
+    code, out, _ = synthgen("verify", run, "--json")
+    assert code == 3
+    told = json.loads(out)
+    assert "altered" in json.dumps(told)
+    assert victim.stem in json.dumps(told)
