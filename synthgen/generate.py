@@ -288,7 +288,7 @@ def _make(store: Run, ready: Prepared, request: GenerateRequest, marker: marks.M
     Who is in a round follows from the rejections alone, so a resumed run draws the same batches as an undisturbed one.
     """
     context = _context(ready)
-    judges = [(name, rooms.member("gates", name), mode) for name, mode in ready.recipe.gates.items() if mode != "off"]
+    judges = _judges(ready)
     settings = ready.recipe.settings
     base = ready.module.load(ready.identity, request.device)
     base.attach(ready.uses)
@@ -314,6 +314,19 @@ def _make(store: Run, ready: Prepared, request: GenerateRequest, marker: marks.M
     short = store.pending(ready.jobs)
     if short:
         raise SynthgenError(_short(ready.folder, short))
+
+
+def _judges(ready: Prepared) -> list[tuple[str, Any, str]]:
+    """The gates that are asked, each with its mode. One that knows certain bases only is not asked about others."""
+    found = []
+    for name, mode in ready.recipe.gates.items():
+        gate = rooms.member("gates", name)
+        known = getattr(gate, "BASES", (ready.identity.id,))
+        if mode != "off" and ready.identity.id in known:
+            found.append((name, gate, mode))
+        elif mode == "reject":
+            _say(f"gate '{name}' is not asked: it knows {', '.join(known)} and not base '{ready.identity.id}'.")
+    return found
 
 
 def _at(job: Job, attempt: int) -> Job:

@@ -7,8 +7,10 @@ import json
 import shutil
 import tomllib
 from collections.abc import Callable
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,7 +19,7 @@ import tomli_w
 from PIL import Image
 from toy_base import SIZE_PX, interrupted_once
 
-from synthgen import adapters, generate, provenance, store
+from synthgen import adapters, generate, provenance, recipes, store
 from synthgen.errors import RequestError, UnfitAdapter
 
 
@@ -228,3 +230,11 @@ def test_a_run_freezes_what_went_in_and_gives_notice_of_it(trained: Path, toy: P
     assert written.verdict.reading == "lenient" and all(path.is_file() for path in written.files)
     with pytest.raises(RequestError, match="made for --reading lenient"):
         generate.run(asked(trained, toy, tmp_path / "run", count=2))
+
+
+def test_a_gate_that_knows_the_embedded_base_is_not_asked_about_another(capsys: pytest.CaptureFixture[str]) -> None:
+    recipe = replace(recipes.load("apparel"), gates={"blank": "reject", "label": "measure", "pose": "reject"})
+    for base, asked in (("mini", ["blank", "label", "pose"]), ("toy", ["blank"])):
+        ready = SimpleNamespace(recipe=recipe, identity=SimpleNamespace(id=base))
+        assert [name for name, _, _ in generate._judges(ready)] == asked
+    assert "gate 'pose' is not asked: it knows mini and not base 'toy'." in capsys.readouterr().err
