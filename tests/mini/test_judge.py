@@ -28,7 +28,7 @@ def people() -> list:
 
 def test_the_judge_reads_fresh_renders(people: list) -> None:
     readings = judge.load().read([made.pixels for made in people])
-    for key, least in (("category", 0.6), ("colour", 0.85), ("place", 0.9), ("view", 0.9), ("kind", 0.97)):
+    for key, least in (("category", 0.85), ("colour", 0.85), ("place", 0.9), ("view", 0.9), ("kind", 0.97)):
         right = np.mean([reading.labels[key] == {"kind": "person", **made.labels}[key]
                          for reading, made in zip(readings, people, strict=True)])  # fmt: skip
         assert right >= least, key
