@@ -36,8 +36,8 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("mini",),
     ROOMS,
     ("engines",),
-    ("train", "training_report", "generate", "evaluate", "evaluation_report", "export", "ingest", "verify",
-     "revoke"),
+    ("train", "training_report", "generate", "adapter_choice", "evaluate", "evaluation_report", "export", "ingest",
+     "verify", "revoke"),
     ("cli", "__main__"),
 )  # fmt: skip
 NAMES_THAT_SAY_NOTHING = {"utils", "util", "common", "helpers", "helper", "misc", "manager", "managers"}
