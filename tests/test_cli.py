@@ -42,8 +42,8 @@ GOLDEN = {  # what is typed -> the whole of stderr
     "See synthgen samples --help.",
     "samples --out x --kind shrit": "Error: --kind has no 'shrit'; did you mean 'shirt'? Known: dress, longsleeve, "
     "outwear, pants, person, shirt, shorts, skirt, t-shirt, xray.",
-    "check aparel": "Error: pipelines has no 'aparel'; did you mean 'apparel'? Known: apparel.",
-    "copy aparel": "Error: shipped pipelines has no 'aparel'; did you mean 'apparel'? Known: apparel.",
+    "check aparel": "Error: pipelines has no 'aparel'; did you mean 'apparel'? Known: apparel, medical.",
+    "copy aparel": "Error: shipped pipelines has no 'aparel'; did you mean 'apparel'? Known: apparel, medical.",
     "check mine.toml": "Error: mine.toml is no pipeline file. Name one that `synthgen list pipelines` shows, or a "
     "file.",
     "licenses check --use commercial": "Error: name at least one of --base, --adapter and --images. "
