@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -17,12 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from synthgen import (
+    adapter_choice,
     adapters,
     balance,
     bases,
     licensee,
     licenses,
-    lora,
     lora_fit,
     marks,
     plan,
@@ -40,7 +39,6 @@ from synthgen.store import ABOUT, Run, read
 from synthgen.types import AdapterUse, Asset, Job, Judgement, Picture, Recipe, Verdict
 
 TRIES = 5
-DEFAULT_PIPELINE = "apparel"
 LIBRARIES = ("torch", "diffusers", "transformers", "peft", "numpy", "pillow")
 
 
@@ -119,16 +117,16 @@ def run(request: GenerateRequest) -> RunResult:
     if request.dry_run:
         return RunResult(ready.folder, request.count, 0, 0, 0, ready.verdict, cells)
     if remark := licenses.remark(ready.verdict):
-        _say(remark)
+        adapter_choice.say(remark)
     who = signing.identity(request.certificate, request.key)
     marker = marks.Marker(who, request.publish_prompts, request.prompt_writer)
     with Run.open(ready.folder, plan.described(ready.plan)) as store:
         already = store.made
         if store.finished:
-            _say(f"{ready.folder} is finished: {already} pictures.")
+            adapter_choice.say(f"{ready.folder} is finished: {already} pictures.")
         else:
             if already:
-                _say(f"{ready.folder}: {already} of {request.count} pictures are already there.")
+                adapter_choice.say(f"{ready.folder}: {already} of {request.count} pictures are already there.")
             _make(store, ready, request, marker)
             store.finish()
         return RunResult(
@@ -152,11 +150,11 @@ def _check_use(folder: Path, request: GenerateRequest) -> None:
 
 
 def _prepare(request: GenerateRequest) -> Prepared:
-    uses = _uses(request)
+    uses = adapter_choice.chosen(request)
     cards = tuple(adapters.load_card(use.path) for use in uses)
     module, source = bases.choose(request.base or _base_of(cards))
     identity = module.identify(source)
-    fits = _fits(uses, cards, module, identity, request)
+    fits = adapter_choice.fits(uses, cards, module, identity, request)
     recipe = _recipe(request, cards)
     _check_size(int(recipe.settings["size"]), module.SIDE_STEP, identity.id)
     about = licensee.circumstances(licenses.Circumstances(request.reading))
@@ -166,7 +164,7 @@ def _prepare(request: GenerateRequest) -> Prepared:
     own = pose.read(request.poses)
     if own:
         recipe = replace(recipe, axes={**recipe.axes, "pose": tuple(dict.fromkeys(item.name for item in own))})
-    _warn_of_blend(cards)
+    adapter_choice.warn_of_blend(cards)
     category = cards[0].category if cards else ""
     recipe = domain.suited(recipe, category)
     triggers = " ".join(dict.fromkeys(card.trigger for card in cards))
@@ -187,25 +185,6 @@ def _prepare(request: GenerateRequest) -> Prepared:
     return Prepared(recipe, uses, cards, module, identity, verdict, asked, jobs, own, folder, fits)
 
 
-def _fits(
-    uses: Sequence[AdapterUse], cards: Sequence[Any], module: Any, identity: Any, request: GenerateRequest
-) -> tuple[str, ...]:
-    """How each adapter fits the base, by its tensors first; raises UnfitAdapter where it does not, or is not accepted.
-
-    What is accepted though it is not exact is said here, stands in the plan, and so in the run and in every lineage.
-    """
-    found = []
-    for use, card in zip(uses, cards, strict=True):
-        weights = lora.read(adapters.verify_weights(use.path, card))
-        lora_fit.place_all(weights, module.places(identity), f"adapter '{card.name}'", identity.id, card.base)
-        lora.alphas(weights)
-        fit = lora_fit.require(card, identity, request.accept_base_change, request.other_lineage)
-        if remark := lora_fit.remark(card, identity, fit):
-            _say(remark)
-        found.append(fit)
-    return tuple(found)
-
-
 def _check_size(size: int, step: int, base: str) -> None:
     if size % step:
         near = max(step, round(size / step) * step)
@@ -213,31 +192,6 @@ def _check_size(size: int, step: int, base: str) -> None:
             f"--size is {size} px; base '{base}' draws sides that are multiples of {step} px. Nearest: {near}. Nothing "
             "was drawn."
         )
-
-
-def _uses(request: GenerateRequest) -> tuple[AdapterUse, ...]:
-    """The adapters named by options and by <lora:NAME:WEIGHT> in the recipe's prompt, else the newest one here.
-
-    An option's weight wins over a tag's. Raises RequestError where there is none.
-    """
-    if request.no_adapter:
-        if request.adapters:
-            raise RequestError("--no-adapter does not go with --adapter. Leave one of them out.")
-        return ()
-    named = tuple(adapters.parse_use(text) for text in request.adapters)
-    domain = adapters.load_card(named[0].path).domain if named else ""
-    recipe = recipes.load(request.pipeline or domain or DEFAULT_PIPELINE)
-    tagged = adapters.from_prompt(recipe.prompt)[1]
-    if named or tagged:
-        return (*named, *(use for use in tagged if use.path not in {other.path for other in named}))
-    newest = adapters.newest()
-    if newest is None:
-        raise RequestError(
-            "there is no trained adapter in ./adapters. Train one: synthgen train-product --images FOLDER; "
-            "or draw with the base alone: --no-adapter."
-        )
-    _say(f"adapter {newest.name}, the newest here")
-    return (AdapterUse(newest.name, newest),)
 
 
 def _base_of(cards: Sequence[Any]) -> str:
@@ -251,16 +205,8 @@ def _base_of(cards: Sequence[Any]) -> str:
     return str(cards[0].base)
 
 
-def _warn_of_blend(cards: Sequence[Any]) -> None:
-    """Adapters that answer to one word cannot be told apart in a prompt."""
-    triggers = [card.trigger for card in cards]
-    if len(set(triggers)) < len(triggers):
-        names = ", ".join(f"{card.name} ({card.category or 'no category'})" for card in cards)
-        _say(f"these adapters share a trigger word and will mix: {names}. Train one with another --trigger.")
-
-
 def _recipe(request: GenerateRequest, cards: Sequence[Any]) -> Recipe:
-    recipe = recipes.load(request.pipeline or (cards[0].domain if cards else "") or DEFAULT_PIPELINE)
+    recipe = recipes.load(request.pipeline or (cards[0].domain if cards else "") or adapter_choice.DEFAULT_PIPELINE)
     chosen = {
         "threads": recipe.settings.get("threads") or os.cpu_count() or 1,
         "num_inference_steps": request.steps or None,
@@ -325,7 +271,9 @@ def _judges(ready: Prepared) -> list[tuple[str, Any, str]]:
         if mode != "off" and ready.identity.id in known:
             found.append((name, gate, mode))
         elif mode == "reject":
-            _say(f"gate '{name}' is not asked: it knows {', '.join(known)} and not base '{ready.identity.id}'.")
+            adapter_choice.say(
+                f"gate '{name}' is not asked: it knows {', '.join(known)} and not base '{ready.identity.id}'."
+            )
     return found
 
 
@@ -388,7 +336,3 @@ def _short(folder: Path, short: Sequence[Job]) -> str:
         f"{folder}: {len(short)} pictures were rejected {TRIES} times each; short cells: {named}. "
         "What is finished is kept; see rejected/ and report.html."
     )
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)

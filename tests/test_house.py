@@ -31,12 +31,13 @@ FLOORS: tuple[tuple[str, ...], ...] = (
      "vocabulary", "measures", "progress", "checkpoint", "precision", "detector_file", "balance", "lora",
      "lora_claims", "lora_exchange", "lora_family", "lora_fit", "weights_hash", "splits", "labelled_set", "boxes",
      "export_set", "export_rights", "export_card", "answers", "intervals", "classifiers", "class_file",
-     "predictions_file", "candidates", "small_networks", "marks", "signing", "png_file", "perceptual_hash"),
+     "predictions_file", "model_file", "candidates", "small_networks", "marks", "signing", "png_file",
+     "perceptual_hash"),
     ("mini",),
     ROOMS,
     ("engines",),
-    ("train", "training_report", "generate", "evaluate", "evaluation_report", "export", "ingest", "verify",
-     "revoke"),
+    ("train", "training_report", "generate", "adapter_choice", "evaluate", "evaluation_report", "evaluation_sets",
+     "evaluation_parts", "export", "ingest", "verify", "revoke"),
     ("cli", "__main__"),
 )  # fmt: skip
 NAMES_THAT_SAY_NOTHING = {"utils", "util", "common", "helpers", "helper", "misc", "manager", "managers"}
