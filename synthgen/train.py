@@ -54,6 +54,8 @@ class TrainRequest:
     name: str = ""
     trigger: str = "sks"
     base: str = "mini"
+    controlnet: str = ""  # folder of a ControlNet for poses, for a base that has none inside
+    size: int = 0  # px; 0: as the base draws
     rank: int = 16
     alpha: float = 0.0  # 0: as the rank, so that every program that reads the adapter agrees on its strength
     steps: int = 0
@@ -88,9 +90,10 @@ def fit_product(request: TrainRequest) -> Path:
     Raises RequestError (photos, names), Refused (a licence says no), UnfitAdapter (the folder holds another training).
     """
     request = _checked(request)
-    module, source = bases.choose(request.base)
+    module, identity = bases.find(request.base, request.controlnet)
+    module.require_trainable(identity)
+    _check_side(request.size, module.SIDE_STEP, identity.id)
     photos = captions.write(_read(request), request.trigger)
-    identity = module.identify(source)
     about = licensee.circumstances(licenses.Circumstances(request.reading))
     verdict = licenses.require(_assets(identity, photos), request.use, about=about)
     if remark := licenses.remark(verdict):
@@ -104,6 +107,7 @@ def fit_product(request: TrainRequest) -> Path:
             training_report.say(f"{folder} is already trained on these photos; {news}.")
             return folder
         base = module.load(identity, request.device)
+        base.size = request.size or base.size
         checkpoint.prepare(folder, digest)
         _train(base, module, request, photos, folder, digest)
     finally:
@@ -119,6 +123,11 @@ def _checked(request: TrainRequest) -> TrainRequest:
     if not 0 <= request.seed < 2**53:
         raise RequestError(f"--seed is {request.seed}; wanted a whole number from 0 to 2^53 - 1.")
     return replace(request, alpha=request.alpha or float(request.rank))
+
+
+def _check_side(size: int, step: int, base: str) -> None:
+    if size % step:
+        raise RequestError(f"--size is {size} px; base '{base}' wants a multiple of {step} px. Nothing was trained.")
 
 
 def _read(request: TrainRequest) -> ImageSet:
@@ -138,7 +147,7 @@ def _read(request: TrainRequest) -> ImageSet:
 
 def _assets(identity: Any, photos: ImageSet) -> list[Asset]:
     return [
-        Asset("base", identity.id, identity.license, identity.sha256),
+        *identity.assets(),
         rights_file.photos(photos.folder.name, photos.rights, photos.digest),
     ]
 
@@ -150,6 +159,8 @@ def _digest(request: TrainRequest, photos: ImageSet, identity: Any) -> str:
         "trigger": request.trigger, "rank": request.rank, "alpha": float(request.alpha), "steps": request.steps,
         "learning_rate": float(request.learning_rate), "batch": request.batch, "seed": str(request.seed),
         "category": photos.category,
+        **({"size": request.size} if request.size else {}),
+        **identity.control_hash(),
     }  # fmt: skip
     return hashlib.sha256(canonical_json(told).encode()).hexdigest()
 
