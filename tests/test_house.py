@@ -24,7 +24,8 @@ ROOMS = ("bases", "conditioners", "domains", "gates", "exporters", "evaluators")
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("types", "errors", "resources", "rooms", "__init__"),
     # services
-    ("images", "image_file", "photo_table", "rights_file", "toml_file", "captions", "recipes", "plan", "licenses",
+    ("modalities", "case_table", "photo_split",
+         "images", "image_file", "photo_table", "rights_file", "toml_file", "captions", "recipes", "plan", "licenses",
      "license_record", "license_expressions", "license_reading", "share_alike", "civitai_flags", "licensee",
      "rights_report", "notices", "materials",
      "provenance", "adapters", "card", "tensor_file", "store", "ledger", "run_lock", "run_report", "poses",
