@@ -17,6 +17,7 @@ from synthgen.bases._device import device_of, quiet
 from synthgen.bases._identity import Identity
 from synthgen.errors import RequestError
 from synthgen.model_folder import ModelFolder
+from synthgen.types import Taught
 
 # What names and classes of distilled bases have in common; each draws in few steps and has forgotten how to be taught.
 FEW_STEPS = ("turbo", "lightning", "schnell", "hyper-sd", "lcm", "dmd2")
@@ -54,6 +55,9 @@ class Family:
     SIDE_STEP: ClassVar[int] = 16
     SETTINGS: ClassVar[Mapping[str, Any]] = MappingProxyType({})  # of drawing: steps, guidance, batch
     MODELSPEC: ClassVar[Mapping[str, str]] = MappingProxyType({})
+    TAUGHT: ClassVar[Mapping[str, Taught]] = MappingProxyType(
+        {}
+    )  # domain -> all that it draws, where a recipe is kept to it
     INSTEAD: ClassVar[str] = ""  # the base to train where these weights are distilled
     WITHOUT_CONTROL: ClassVar[str] = ""  # why there is none, and what to do
 
@@ -111,8 +115,12 @@ class Family:
             return "its scheduler is LCM's"
         return ""
 
-    def require_trainable(self, identity: Identity) -> None:
-        """Raises RequestError for distilled weights."""
+    def require_trainable(self, identity: Identity, size: int = 0) -> None:
+        """Raises RequestError for distilled weights, and for a size in px that they cannot have."""
+        if size % self.SIDE_STEP:
+            raise RequestError(
+                f"--size is {size} px; base '{identity.id}' wants a multiple of {self.SIDE_STEP} px. Nothing was trained."
+            )
         if identity.distilled:
             raise RequestError(
                 f"base '{identity.id}' is distilled to few steps ({identity.distilled}): what is taught to it makes it "

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
-from synthgen import file_hash, model_folder, resources
+from synthgen import file_hash, modalities, model_folder, resources, vocabulary
 from synthgen.bases._family import digest, drawing, modelspec
 from synthgen.bases._identity import Identity
 from synthgen.bases._process import MOST_SNR, Noise
 from synthgen.bases._unet import UNetFamily
 from synthgen.errors import RequestError
 from synthgen.model_folder import ModelFolder
+from synthgen.types import Taught
 
 
 class EvenNoise(Noise):
@@ -37,6 +39,22 @@ class Mini(UNetFamily):
     SETTINGS = drawing(steps=8, guidance=3.0, batch=8)
     # its own architecture: a shape that looks like Stable Diffusion 1.x must not pass for it
     MODELSPEC = modelspec("synthgen-mini-v1", 256, prediction_type="v")
+
+    # domain -> what these weights draw without an adapter, where the recipe must be kept to it
+    TAUGHT = MappingProxyType(
+        {
+            "medical": Taught(
+                modality="chest-xray",
+                labels={
+                    "condition": tuple(vocabulary.FINDINGS),
+                    "severity": modalities.SEVERITIES,
+                    "side": modalities.SIDES,
+                    "view": ("PA", "AP"),
+                },
+                grey=True,
+            ),
+        }
+    )
 
     def claims_folder(self, folder: ModelFolder) -> bool:
         ends_in_noise = model_folder.config(folder.path, "scheduler").get("rescale_betas_zero_snr")
