@@ -119,7 +119,7 @@ class Family:
         """Raises RequestError for distilled weights, and for a size in px that they cannot have."""
         if size % self.SIDE_STEP:
             raise RequestError(
-                f"--size is {size} px; base '{identity.id}' wants a multiple of {self.SIDE_STEP} px. Nothing was trained."
+                f"--size is {size} px; base '{identity.id}' wants a multiple of {self.SIDE_STEP}. Nothing was trained."
             )
         if identity.distilled:
             raise RequestError(
