@@ -24,18 +24,28 @@ def write(image_set: ImageSet, trigger: str) -> ImageSet:
     """
     if not re.fullmatch(r"[^\s,<>:()\[\]{}]{1,40}", trigger):
         raise RequestError(f"the trigger word is '{trigger}'; wanted one word without spaces or signs, such as sks.")
-    table = photo_table.read(image_set.folder)
-    texts = [entry for entry in image_set.folder.iterdir() if entry.suffix.lower() == ".txt" and entry.is_file()]
-    sidecars = {photo_table.key(entry.stem): entry for entry in texts}
+    words = stated(image_set)
     photos = []
     for photo in image_set.photos:
-        name = photo_table.key(photo.path.name)
-        sidecar = sidecars.get(photo_table.key(photo.path.stem))
-        said = _one_line(photo_table.read_text(sidecar, MAX_BYTES)) if sidecar else ""
-        said = said or _cell(table.get(name, {}))
+        said = words.get(photo.path.name, "")
         noun = subject(trigger, photo.category or image_set.category)
         photos.append(replace(photo, caption=_with_trigger(said, trigger, noun) if said else flat_lay(noun)))
     return replace(image_set, photos=tuple(photos))
+
+
+def stated(image_set: ImageSet) -> dict[str, str]:
+    """File name -> the user's own words about the photo, for the photos that have any."""
+    table = photo_table.read(image_set.folder)
+    texts = [entry for entry in image_set.folder.iterdir() if entry.suffix.lower() == ".txt" and entry.is_file()]
+    sidecars = {photo_table.key(entry.stem): entry for entry in texts}
+    found = {}
+    for photo in image_set.photos:
+        sidecar = sidecars.get(photo_table.key(photo.path.stem))
+        said = _one_line(photo_table.read_text(sidecar, MAX_BYTES)) if sidecar else ""
+        said = said or _cell(table.get(photo_table.key(photo.path.name), {}))
+        if said:
+            found[photo.path.name] = said
+    return found
 
 
 def subject(trigger: str, category: str) -> str:
@@ -50,11 +60,13 @@ def flat_lay(noun: str) -> str:
     return f"a photo of {vocabulary.article(noun)}{noun}, flat lay"
 
 
-def _with_trigger(said: str, trigger: str, noun: str) -> str:
+def has_trigger(said: str, trigger: str) -> bool:
     """Whole words count: "asks" does not hold "sks"."""
-    if re.search(rf"(?<!\w){re.escape(trigger)}(?!\w)", said, flags=re.IGNORECASE):
-        return said
-    return f"{noun}, {said}"
+    return bool(re.search(rf"(?<!\w){re.escape(trigger)}(?!\w)", said, flags=re.IGNORECASE))
+
+
+def _with_trigger(said: str, trigger: str, noun: str) -> str:
+    return said if has_trigger(said, trigger) else f"{noun}, {said}"
 
 
 def _cell(row: Mapping[str, str]) -> str:

@@ -31,12 +31,13 @@ FLOORS: tuple[tuple[str, ...], ...] = (
      "vocabulary", "measures", "progress", "checkpoint", "precision", "detector_file", "balance", "lora",
      "lora_claims", "lora_exchange", "lora_family", "lora_fit", "weights_hash", "splits", "labelled_set", "boxes",
      "export_set", "export_rights", "export_card", "answers", "intervals", "classifiers", "class_file",
-     "predictions_file", "candidates", "small_networks", "marks", "signing", "png_file", "perceptual_hash"),
+     "predictions_file", "candidates", "small_networks", "marks", "signing", "png_file", "perceptual_hash",
+     "masks", "photo_quality", "photo_check", "caption_lint", "contact_sheet", "machine", "text_length"),
     ("mini",),
     ROOMS,
     ("engines",),
-    ("train", "training_report", "generate", "evaluate", "evaluation_report", "export", "ingest", "verify",
-     "revoke"),
+    ("train", "training_loop", "training_report", "generate", "evaluate", "evaluation_report", "export", "ingest",
+     "verify", "revoke"),
     ("cli", "__main__"),
 )  # fmt: skip
 NAMES_THAT_SAY_NOTHING = {"utils", "util", "common", "helpers", "helper", "misc", "manager", "managers"}
