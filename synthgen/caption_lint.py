@@ -43,7 +43,7 @@ class Words:
 def missing_trigger(image_set: ImageSet, words: Words) -> list[str]:
     """Photos whose own caption lacks the trigger word; it was put in front of them."""
     said = captions.stated(image_set)
-    return [name for name, text in said.items() if not captions.has_trigger(text, words.trigger)]
+    return [path.name for path, text in said.items() if not captions.has_trigger(text, words.trigger)]
 
 
 def leaked(image_set: ImageSet, words: Words) -> dict[str, float]:
@@ -76,15 +76,15 @@ def too_long(image_set: ImageSet, words: Words) -> dict[str, bool]:
 def contradictions(image_set: ImageSet) -> dict[str, str]:
     """Photos whose own caption says two things that exclude one another, or another kind of garment than its set is."""
     found = {}
-    for name, text in captions.stated(image_set).items():
+    for path, text in captions.stated(image_set).items():
         told = set(_words(text))
         for row in EXCLUSIVE:
             both = sorted(min(words & told) for words in row if words & told)
             if len(both) > 1:
-                found[name] = f"says {' and '.join(both)}"
+                found[path.name] = f"says {' and '.join(both)}"
         others = _categories(told) - {image_set.category}
         if image_set.category and others and not _categories(told) & {image_set.category}:
-            found[name] = f"says {min(others)}, and the set is {image_set.category}"
+            found[path.name] = f"says {min(others)}, and the set is {image_set.category}"
     return found
 
 
