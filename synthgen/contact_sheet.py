@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 from pathlib import Path
+from typing import Any
 
 from synthgen.ledger import write_whole
 from synthgen.photo_check import Look, Report
@@ -47,10 +48,9 @@ def _marks(report: Report) -> dict[str, list[tuple[str, str]]]:
     return marks
 
 
-def _tile(sheet: object, draw: object, place: tuple[int, int], one: Look, marks: list[tuple[str, str]]) -> None:
-    from PIL import Image, ImageDraw, ImageFont
+def _tile(sheet: Any, draw: Any, place: tuple[int, int], one: Look, marks: list[tuple[str, str]]) -> None:
+    from PIL import ImageFont
 
-    assert isinstance(sheet, Image.Image) and isinstance(draw, ImageDraw.ImageDraw)
     x, y = place
     sheet.paste(_outlined(one), place)
     colour = PLAIN if not marks else BLOCK if any(level == "block" for _, level in marks) else WARNING
@@ -65,7 +65,7 @@ def _tile(sheet: object, draw: object, place: tuple[int, int], one: Look, marks:
         draw.text((x, y + TILE_PX + 3 + line * (TEXT_PX + 2)), text, font=font, fill=colour if line == 2 else PLAIN)
 
 
-def _outlined(one: Look) -> object:
+def _outlined(one: Look) -> Any:
     """The crop at TILE_PX with the product's outline."""
     import cv2
     import numpy as np
