@@ -36,7 +36,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ROOMS,
     ("engines",),
     ("train", "training_report", "generate", "adapter_choice", "evaluate", "evaluation_report", "export", "ingest",
-     "verify", "revoke"),
+     "verify", "revoke", "replay"),
     ("cli", "__main__"),
 )  # fmt: skip
 NAMES_THAT_SAY_NOTHING = {"utils", "util", "common", "helpers", "helper", "misc", "manager", "managers"}
