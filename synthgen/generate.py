@@ -19,6 +19,7 @@ from synthgen import (
     adapters,
     balance,
     bases,
+    images,
     licensee,
     licenses,
     lora_fit,
@@ -29,13 +30,14 @@ from synthgen import (
     rooms,
     signing,
 )
+from synthgen.card import taught as taught_by
 from synthgen.conditioners import pose
 from synthgen.engines import local
 from synthgen.errors import RequestError, SynthgenError
 from synthgen.poses import Pose
 from synthgen.progress import Progress
 from synthgen.store import ABOUT, Run, read
-from synthgen.types import AdapterUse, Asset, Job, Judgement, Picture, Recipe, Verdict
+from synthgen.types import AdapterUse, Asset, Job, Judgement, Picture, Recipe, Taught, Verdict
 
 TRIES = 5
 LIBRARIES = ("torch", "diffusers", "transformers", "peft", "numpy", "pillow")
@@ -101,6 +103,7 @@ class Prepared:
     own_poses: tuple[Pose, ...]
     folder: Path
     fits: tuple[str, ...] = ()  # of each adapter to the base: a verdict of lora_fit
+    grey: bool = False  # what was learned has no colour, so what is drawn gets none
 
 
 def run(request: GenerateRequest) -> RunResult:
@@ -164,24 +167,32 @@ def _prepare(request: GenerateRequest) -> Prepared:
     if own:
         recipe = replace(recipe, axes={**recipe.axes, "pose": tuple(dict.fromkeys(item.name for item in own))})
     adapter_choice.warn_of_blend(cards)
-    category = cards[0].category if cards else ""
-    recipe = domain.suited(recipe, category)
-    triggers = " ".join(dict.fromkeys(card.trigger for card in cards))
+    taught = taught_by(cards) if cards else getattr(module, "TAUGHT", {}).get(recipe.domain, Taught())
+    recipe = _suited(recipe, domain, taught)
     hashes = {
+        **({"grey": "mean of the channels"} if taught.grey else {}),
         "base": identity.sha256,
         **{f"adapter {number} on": fit for number, fit in enumerate(fits) if fit != lora_fit.EXACT},
         **{f"adapter {number}": card.weights_sha256 for number, card in enumerate(cards)},
         **{f"pose {item.name}": sha256(item.points.tobytes()).hexdigest() for item in own},
     }
     asked = plan.Request(
-        recipe, request.count, request.seed, uses, identity.id, domain.subject(triggers, category), category,
+        recipe, request.count, request.seed, uses, identity.id, domain.subject_of(taught), taught.category,
         plan.parse_only(request.only), balance.parse_weights(request.weight), balance.parse_cross(request.cross),
         hashes,
     )  # fmt: skip
     jobs = plan.jobs(asked, lambda requested: domain.prompt(recipe, requested, asked.subject), domain.labels)
     name = "-".join(use.name for use in uses) or f"{recipe.name}-{identity.id}"
     folder = request.out or Path("runs") / f"{name}-{plan.digest(asked)}"
-    return Prepared(recipe, uses, cards, module, identity, verdict, asked, jobs, own, folder, fits)
+    return Prepared(recipe, uses, cards, module, identity, verdict, asked, jobs, own, folder, fits, taught.grey)
+
+
+def _suited(recipe: Recipe, domain: Any, taught: Taught) -> Recipe:
+    """The recipe as far as what was learned can follow it; axes that are left out are told."""
+    kept: Recipe = domain.suited(recipe, taught)
+    if left := [axis for axis in recipe.axes if axis not in kept.axes]:
+        adapter_choice.say(f"not asked for, since nothing here has learned it: {', '.join(left)}")
+    return kept
 
 
 def _check_size(size: int, step: int, base: str) -> None:
@@ -255,7 +266,8 @@ def _make(store: Run, ready: Prepared, request: GenerateRequest, marker: marks.M
             jobs = [_at(job, attempt) for job in members]
             for pictures in engine.draw(jobs, wanted):
                 for picture in pictures:
-                    _judge(store, picture, judges, context, marker, progress)
+                    settled = images.greyed(picture) if ready.grey else picture
+                    _judge(store, settled, judges, context, marker, progress)
     short = store.pending(ready.jobs)
     if short:
         raise SynthgenError(_short(ready.folder, short))
@@ -323,6 +335,7 @@ def _context(ready: Prepared) -> provenance.Context:
         versions={name: version(name) for name in LIBRARIES},
         pose_license="unknown" if ready.own_poses else "Apache-2.0",
         plan=plan.digest(ready.plan),
+        notice=getattr(rooms.member("domains", ready.recipe.domain), "NOTICE", ""),
     )
 
 

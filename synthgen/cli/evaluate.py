@@ -10,13 +10,14 @@ import click
 from synthgen.cli.command import Whole, as_json, command, echo_json
 
 FOLDER = click.Path(path_type=Path)
+PARTS = ("fidelity", "utility")
 
 
 @command(
     "evaluate",
     example="synthgen evaluate runs/shirts-1a2b --real photos/ --classifier model.onnx\n"
     "synthgen evaluate runs/a runs/b --real photos/ --classifier said.csv --classes classes.toml --out evaluation",
-    stopped="Candidates that are trained are kept; the same command goes on.",
+    stopped="What was trained is kept; the same command goes on.",
 )
 @click.argument("runs", nargs=-1, required=True, type=FOLDER, metavar="RUN...")
 @click.option("--real", type=FOLDER, required=True, help="Folder of labelled real pictures.")
@@ -34,6 +35,16 @@ FOLDER = click.Path(path_type=Path)
     "--candidates", type=Whole(0, "classifiers"), default=12, help="Small classifiers trained for the ranking."
 )
 @click.option("--steps", type=Whole(1, "steps"), default=300, help="Training steps of each of them.")
+@click.option("--seeds", type=Whole(1, "seeds"), default=5, help="Trainings of each mix of real and synthetic.")
+@click.option(
+    "--extractor",
+    "extractors",
+    multiple=True,
+    default=("judge", "real"),
+    metavar="judge|real|FOLDER|FILE",
+    help="What sees pictures for fidelity: the embedded judge, a network trained on the real set alone, or yours.",
+)
+@click.option("--without", multiple=True, type=click.Choice(PARTS), help="Leave a part out; repeat for more.")
 @click.option("--seed", type=Whole(0, "seeds"), default=0, help="Same seed, same numbers.")
 @click.option("--out", type=FOLDER, default=None, show_default="RUN-evaluation", help="Folder of the report.")
 @as_json
