@@ -38,8 +38,10 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("mini",),
     ROOMS,
     ("engines",),
-    ("train", "training_loop", "training_report", "generate", "adapter_choice", "evaluate", "evaluation_report",
-     "evaluation_sets", "evaluation_parts", "export", "ingest", "verify", "revoke"),
+    ("train", "training_loop",
+     "training_report", "generate", "adapter_choice", "evaluate", "evaluation_report", "evaluation_sets",
+     "evaluation_parts", "export", "ingest", "verify", "revoke",
+     "replay", "sweep", "blend"),
     ("cli", "__main__"),
 )  # fmt: skip
 NAMES_THAT_SAY_NOTHING = {"utils", "util", "common", "helpers", "helper", "misc", "manager", "managers"}

@@ -42,6 +42,7 @@ COMMANDS = {  # name -> module:object; a module is imported when its command is 
     "adapters": "adapters:adapters",
     "doctor": "doctor:doctor",
     "verify": "verify:verify",
+    "replay": "replay:replay",
     "revoke": "revoke:revoke",
 }
 STOPPED_EXIT_CODE = Stopped.exit_code
