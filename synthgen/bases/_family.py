@@ -79,8 +79,15 @@ class Family:
         """The same of a folder that was read."""
         return folder.pipeline == self.PIPELINE
 
-    def identify(self, path: Path, controlnet: Path | None = None) -> Identity:
+    @property
+    def name(self) -> str:
+        """Name of the family: that of its file."""
+        return type(self).__module__.rpartition(".")[2]
+
+    def identify(self, path: Path | None = None, controlnet: Path | None = None) -> Identity:
         """Name and hashes of the weights in a folder. Raises RequestError where some are missing, or are pickled."""
+        if path is None:
+            raise RequestError(f"base '{self.name}' brings no weights of its own. Name their folder: --base FOLDER.")
         folder = model_folder.read(path)
         bare = [part for part in (self.DENOISER, "vae") if not model_folder.weights(folder, part)]
         if bare:
