@@ -24,9 +24,11 @@ LEAST_HEIGHT = 8  # px at the searched size; lower letters cannot be read either
 LINE = 4  # letters from which a line is text
 SURE = 6  # letters from which a line needs no further proof
 UNIFORM, SHARP, LEVEL, EVEN = 0.3, 0.45, 0.6, 0.14
+ROUGH = 10.0  # grey levels by which letters of one ink differ at the most once a picture is compressed
 WORDS = (
-    "PORTABLE", "MOBILE", "SUPINE", "ERECT", "UPRIGHT", "SEMI", "STANDING", "SITTING", "SEATED", "LEFT", "RIGHT",
-    "LATERAL", "DECUB", "DECUBITUS", "BEDSIDE", "INSP", "EXPIRATION", "INSPIRATION", "PRONE", "OBLIQUE", "FRONTAL",
+    "PORTABLE", "PORT", "MOBILE", "SUPINE", "ERECT", "UPRIGHT", "SEMI", "STANDING", "SITTING", "SEATED", "LEFT",
+    "RIGHT", "LATERAL", "DECUB", "DECUBITUS", "BEDSIDE", "INSP", "EXPIRATION", "INSPIRATION", "PRONE", "OBLIQUE",
+    "FRONTAL",
 )  # fmt: skip
 ALIKE, ALIKE_SHORT = 0.6, 0.85  # correlation from which a line is one of WORDS: of six letters and more, of fewer
 
@@ -100,7 +102,9 @@ def _turned_back(box: Sequence[int], shape: Sequence[int]) -> tuple[int, int, in
 
 
 def _lines(plane: Array) -> Iterator[Mark]:
-    step = cv2.morphologyEx(plane, cv2.MORPH_GRADIENT, np.ones((5, 5) if max(plane.shape) > SMALL else (3, 3), np.uint8))
+    step = cv2.morphologyEx(
+        plane, cv2.MORPH_GRADIENT, np.ones((5, 5) if max(plane.shape) > SMALL else (3, 3), np.uint8)
+    )
     for stroke in STROKES:
         kernel = cv2.getStructuringElement(cv2.MORPH_RECT, (stroke, stroke))
         for way in (cv2.MORPH_TOPHAT, cv2.MORPH_BLACKHAT):
@@ -176,8 +180,11 @@ def _judged(line: Sequence[_Letter], plane: Array) -> Mark | None:
         return None
     strong = min(one.contrast for one in line) >= CONTRASTS[-1]
     grown = len(line) >= LINE - 1 and letters >= LINE + (1 if strong else 2)
-    values = [one.value for one in line]
-    even = len(line) >= SURE or np.ptp(values) <= EVEN * float(np.median([one.contrast for one in line]))
+    values = sorted(one.value for one in line)
+    if len(line) > LINE:  # one letter may touch what lies beside it
+        values = min(values[1:], values[:-1], key=lambda kept: kept[-1] - kept[0])
+    contrast = float(np.median([one.contrast for one in line]))
+    even = len(line) >= SURE or values[-1] - values[0] <= max(EVEN * contrast, ROUGH)
     if (len(line) >= LINE or grown) and even:  # letters that touch are one stroke, and count by their width
         word = read_word(plane, box)
         return Mark("marker" if word else "text", box, letters, word)
@@ -188,16 +195,18 @@ def read_word(plane: Array, box: Sequence[int]) -> str:
     """Which of WORDS stands in a box of a picture (h, w) uint8, light on dark or dark on light; "" for none of them."""
     left, top, right, bottom = box
     height, width = bottom - top, right - left
-    patch = plane[max(0, top - 3) : bottom + 3, max(0, left - 5) : right + 5]
+    reach = max(8, width // 5)  # a letter at either end may have been missed
+    patch = plane[max(0, top - 3) : bottom + 3, max(0, left - reach) : right + reach]
     best, word = 0.0, ""
     for name, shapes in _templates().items():
         least = ALIKE if len(name) >= 6 else ALIKE_SHORT
         for shape in shapes:
-            if not 0.72 <= (shape.shape[1] / shape.shape[0]) / (width / height) <= 1.4:
+            if not 0.7 <= (shape.shape[1] / shape.shape[0]) / (width / height) <= 1.4:
                 continue
-            for tall in range(height - 1, height + 2):
-                for wide in range(width - 4, width + 5, 2):
-                    if tall > patch.shape[0] or wide > patch.shape[1]:
+            for tall in (height - 1, height, height + 1):
+                usual = tall * shape.shape[1] / shape.shape[0]
+                for wide in (round(usual * share) for share in (0.84, 0.88, 0.92, 0.96, 1.0, 1.05, 1.1)):
+                    if tall > patch.shape[0] or wide > patch.shape[1] or wide < 0.85 * width:
                         continue
                     sized = cv2.resize(shape, (wide, tall), interpolation=cv2.INTER_AREA)
                     alike = float(np.abs(cv2.matchTemplate(patch, sized, cv2.TM_CCOEFF_NORMED)).max())
@@ -208,31 +217,25 @@ def read_word(plane: Array, box: Sequence[int]) -> str:
 
 @cache
 def _templates() -> dict[str, list[Array]]:
-    """Each word in several faces, 20 px high, cut to its letters."""
+    """Each word, 20 px high, cut to its letters: thin, bold, and bold with a dark rim on a light ground."""
     from PIL import Image, ImageDraw, ImageFont
 
-    faces = [ImageFont.load_default(40)]
+    face = ImageFont.load_default(40)
     found: dict[str, list[Array]] = {}
     for word in WORDS:
         shapes = []
-        for face in faces:
-            for bold in (0, 2):
-                image = Image.new("L", (60 * len(word), 90))
-                ImageDraw.Draw(image).text((10, 10), word, 255, face, stroke_width=bold)
-                shapes.append(_cut(np.asarray(image)))
-        for thick in (2, 4):
-            canvas = np.zeros((90, 60 * len(word)), np.uint8)
-            cv2.putText(canvas, word, (10, 60), cv2.FONT_HERSHEY_SIMPLEX, 1.5, 255, thick, cv2.LINE_AA)
-            shapes.append(_cut(canvas))
+        for bold, ground, rim in ((0, 0, 0), (2, 0, 0), (1, 190, 5)):
+            image = Image.new("L", (60 * len(word), 90), ground)
+            pen = ImageDraw.Draw(image)
+            if rim:
+                pen.text((20, 20), word, 60, face, stroke_width=rim)
+            pen.text((20, 20), word, 255, face, stroke_width=bold)
+            left, top, right, bottom = pen.textbbox((20, 20), word, face, stroke_width=bold)
+            cut = np.asarray(image)[round(top) : round(bottom), round(left) : round(right)]
+            width = round(20 * cut.shape[1] / cut.shape[0])
+            shapes.append(cv2.resize(cut, (width, 20), interpolation=cv2.INTER_AREA))
         found[word] = shapes
     return found
-
-
-def _cut(image: Array) -> Array:
-    rows, columns = np.flatnonzero(image.max(axis=1)), np.flatnonzero(image.max(axis=0))
-    cut = image[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    width = round(20 * cut.shape[1] / cut.shape[0])
-    return cv2.resize(cut, (width, 20), interpolation=cv2.INTER_AREA)
 
 
 def _merged(marks: Sequence[Mark]) -> list[Mark]:
@@ -241,9 +244,9 @@ def _merged(marks: Sequence[Mark]) -> list[Mark]:
     read = [mark for mark in marks if mark.word]
     order = sorted(marks, key=lambda mark: (not mark.word, mark.kind != "text", -(mark.box[2] - mark.box[0])))
     for mark in order:
-        if mark.word or not any(_inside(mark.box, other.box, 0.85) for other in read):
-            if not any(_inside(mark.box, other.box, 0.5) for other in kept):
-                kept.append(mark)
+        spoken_for = not mark.word and any(_inside(mark.box, other.box, 0.85) for other in read)
+        if not spoken_for and not any(_inside(mark.box, other.box, 0.5) for other in kept):
+            kept.append(mark)
     return sorted(kept, key=lambda mark: (mark.kind != "text", mark.box))
 
 

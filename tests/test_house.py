@@ -24,7 +24,7 @@ ROOMS = ("bases", "conditioners", "domains", "gates", "exporters", "evaluators")
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("types", "errors", "resources", "rooms", "__init__"),
     # services
-    ("modalities", "case_table", "photo_split",
+    ("modalities", "case_table", "photo_split", "burned_in", "dicom_file", "identifiers", "deidentify",
          "images", "image_file", "photo_table", "rights_file", "toml_file", "captions", "recipes", "plan", "licenses",
      "license_record", "license_expressions", "license_reading", "share_alike", "civitai_flags", "licensee",
      "rights_report", "notices", "materials",
@@ -38,7 +38,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("mini",),
     ROOMS,
     ("engines",),
-    ("train", "training_loop",
+    ("train", "condition", "training_loop",
      "training_report", "generate", "adapter_choice", "evaluate", "evaluation_report", "evaluation_sets",
      "evaluation_parts", "export", "ingest", "verify", "revoke",
      "replay", "sweep", "blend"),
