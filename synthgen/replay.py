@@ -96,7 +96,8 @@ def _use(told: Mapping[str, Any], given: Sequence[str], file: Path) -> AdapterUs
             continue
         if adapters.load_card(folder).weights_sha256 == told["sha256"]:
             adapters.verify_weights(folder, adapters.load_card(folder))
-            return AdapterUse(str(told["name"]), folder, float(told["weight"]))
+            blocks = tuple((str(start), float(factor)) for start, factor in told.get("blocks", {}).items())
+            return AdapterUse(str(told["name"]), folder, float(told["weight"]), blocks)
     raise RequestError(
         f"{file} was drawn with adapter '{told['name']}' with sha256 {told['sha256'][:12]}, which is not here. Name "
         "its folder: --adapter FOLDER. Nothing was drawn."

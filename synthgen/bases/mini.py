@@ -151,6 +151,7 @@ class Base:
         self.size = int(parts.unet.config.sample_size) * 2 ** (len(parts.vae.config.block_out_channels) - 1)  # px
         self.train_steps = int(parts.scheduler.config.num_train_timesteps)
         self._pipelines: dict[bool, Any] = {}
+        self._plain: dict[str, tuple[Any, Any]] = {}  # module that an adapter changed -> its weight, and as it was
 
     # ---- training
 
@@ -246,19 +247,27 @@ class Base:
     # ---- drawing
 
     def attach(self, uses: Sequence[AdapterUse]) -> None:
-        """Add adapters to the weights, each at its strength. Raises UnfitAdapter where a tensor has no place.
+        """Add adapters to the weights as they were loaded, each at its strength. Raises UnfitAdapter where a tensor
+        has no place.
 
         Added by hand: as fast to draw with as the base alone, and nothing but tensors and alphas is taken from the
         file. The libraries would obey the options in its metadata, and transformers 5 draws the text encoder's position
         embedding anew when it loads a LoRA.
         """
+        self._detach()
         for use in uses:
             found = lora.read(use.path / WEIGHTS)
             placed = lora_fit.place_all(found, places(self.identity), f"adapter '{use.name}'", self.identity.id)
             alphas = lora.alphas(found)
-            self._add(
-                found, placed, {pair.module: use.weight * alphas[pair.module] / pair.rank for pair in found.pairs}
-            )
+            scales = {
+                pair.module: use.strength(placed[pair.module]) * alphas[pair.module] / pair.rank for pair in found.pairs
+            }
+            self._add(found, placed, scales)
+
+    def _detach(self) -> None:
+        """The weights as they were loaded: kept whole, for taking a change off again leaves a rounding error."""
+        for weight, plain in self._plain.values():
+            weight.data.copy_(plain)
 
     def _add(self, found: lora.Lora, placed: Mapping[str, str], scales: Mapping[str, float]) -> None:
         """Weight += scale x B x A, for each pair; a convolution's kernel is a matrix of (out, in x height x width)."""
@@ -270,6 +279,7 @@ class Base:
             for pair in found.pairs:
                 part, _, module = placed[pair.module].partition(".")
                 weight = getattr(self.parts, part).get_submodule(module).weight
+                self._plain.setdefault(placed[pair.module], (weight, weight.detach().clone()))
                 change = held[pair.up].float().flatten(1) @ held[pair.down].float().flatten(1)
                 weight += (scales[pair.module] * change).reshape(weight.shape).to(weight)
 
