@@ -37,7 +37,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("mini",),
     ROOMS,
     ("engines",),
-    ("train", "training_report", "generate", "adapter_choice", "evaluate", "evaluation_report", "evaluation_sets",
+    ("train", "training_report", "generate", "adapter_choice", "evaluate", "report", "evaluation_sets",
      "evaluation_parts", "export", "ingest", "verify", "revoke"),
     ("cli", "__main__"),
 )  # fmt: skip
