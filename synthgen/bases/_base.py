@@ -78,7 +78,9 @@ class Base:
         """Put fresh LoRA matrices on the network; its trainable parameters by name."""
         from peft import LoraConfig
 
-        config = LoraConfig(r=rank, lora_alpha=alpha, target_modules=list(self.family.TARGETS), init_lora_weights=True)
+        named = self.family.TARGETS
+        targets = named if isinstance(named, str) else list(named)
+        config = LoraConfig(r=rank, lora_alpha=alpha, target_modules=targets, init_lora_weights=True)
         self.denoiser.add_adapter(config, adapter_name="default")
         return {name: value for name, value in self.denoiser.named_parameters() if value.requires_grad}
 
@@ -191,7 +193,8 @@ class Base:
             stacked = torch.from_numpy(np.stack([np.asarray(control) for control in controls]))
             options[self.family.CONTROL] = stacked.permute(0, 3, 1, 2).float() / 255
             options["controlnet_conditioning_scale"] = float(settings["controlnet_conditioning_scale"])
-        with torch.no_grad():
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            torch.manual_seed(jobs[0].seed)  # SD3's pipeline draws the latents of a control picture from it
             drawn = self._pipeline(steered)(**options).images
         pixels = (np.clip(drawn, 0, 1) * 255).round().astype(np.uint8)
         return [Picture(job, pixels[row], controls[row]) for row, job in enumerate(jobs)]
@@ -209,8 +212,9 @@ class Base:
             "generator": [torch.Generator("cpu").manual_seed(job.seed) for job in jobs],
             "output_type": "np",
         }
-        if self.family.NEGATIVE and any(job.negative_prompt for job in jobs):
-            options["negative_prompt"] = [job.negative_prompt for job in jobs]
+        if self.family.ALWAYS_NEGATIVE or (self.family.NEGATIVE and any(job.negative_prompt for job in jobs)):
+            blank = " " if self.family.ALWAYS_NEGATIVE else ""
+            options["negative_prompt"] = [job.negative_prompt or blank for job in jobs]
         return options
 
     def _pipeline(self, steered: bool) -> Any:
