@@ -23,7 +23,7 @@ STROKES = (9, 19)  # px: letters have thinner strokes than that
 LEAST_HEIGHT = 8  # px at the searched size; lower letters cannot be read either
 LINE = 4  # letters from which a line is text
 SURE = 6  # letters from which a line needs no further proof
-UNIFORM, SHARP, LEVEL, EVEN = 0.3, 0.45, 0.6, 0.14
+UNIFORM, SHARP, LEVEL, LEVEL_SHORT, EVEN = 0.3, 0.45, 0.6, 0.75, 0.14
 ROUGH = 10.0  # grey levels by which letters of one ink differ at the most once a picture is compressed
 WORDS = (
     "PORTABLE", "PORT", "MOBILE", "SUPINE", "ERECT", "UPRIGHT", "SEMI", "STANDING", "SITTING", "SEATED", "LEFT",
@@ -176,10 +176,11 @@ def _judged(line: Sequence[_Letter], plane: Array) -> Mark | None:
     tops, bottoms = np.array([one.y for one in line]), np.array([one.y + one.h for one in line])
     level = max(float((np.abs(edge - np.median(edge)) < max(1.01, 0.1 * height)).mean()) for edge in (tops, bottoms))
     box = (min(one.x for one in line), int(tops.min()), max(one.x + one.w for one in line), int(bottoms.max()))
-    if level < LEVEL:
+    if level < (LEVEL if len(line) >= SURE else LEVEL_SHORT):
         return None
     strong = min(one.contrast for one in line) >= CONTRASTS[-1]
-    grown = len(line) >= LINE - 1 and letters >= LINE + (1 if strong else 2)
+    same = min(one.h for one in line) >= 0.75 * max(one.h for one in line)
+    grown = len(line) == LINE - 1 and same and letters >= LINE + (1 if strong else 2)
     values = sorted(one.value for one in line)
     if len(line) > LINE:  # one letter may touch what lies beside it
         values = min(values[1:], values[:-1], key=lambda kept: kept[-1] - kept[0])
