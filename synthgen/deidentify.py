@@ -135,7 +135,7 @@ def _offered(folder: Path) -> list[Path]:
         path
         for path in sorted(folder.iterdir())
         if path.is_file() and path.resolve().is_relative_to(home) and not path.name.startswith(".")
-        if path.suffix.lower() in (*image_file.SUFFIXES, *dicom_file.SUFFIXES) or dicom_file.is_dicom(path)
+        if path.suffix.lower() in image_file.SUFFIXES or dicom_file.is_dicom(path)
     ]
     if not paths:
         raise RequestError(f"{folder} has no picture. Put PNG, JPEG, TIFF or DICOM files into it. Nothing was learned.")
@@ -181,8 +181,6 @@ def _opened(taken: Taken, path: Path) -> tuple[Sequence[Any], Mapping[str, str]]
         for keyword, value in opened.attributes:
             taken.found.append(Found(path.name, "attribute", keyword, identifiers.masked(value), CUT))
         return opened.frames, opened.labels
-    if path.suffix.lower() in dicom_file.SUFFIXES:
-        raise UnreadableImage("no DICOM file, whatever its name says")
     taken.found += identifiers.in_file(path)
     return [np.asarray(image_file.decode(path).image)], {}
 

@@ -41,7 +41,9 @@ class Opened:
 
 
 def is_dicom(path: Path) -> bool:
-    """By the four letters at byte 128; a name says nothing."""
+    """By the four letters at byte 128; old files without them by their name, and `read` finds out."""
+    if path.suffix.lower() in SUFFIXES:
+        return True
     try:
         with path.open("rb") as file:
             return file.read(132)[128:] == b"DICM"
@@ -55,7 +57,7 @@ def read(path: Path) -> Opened:
 
     with image_file.quiet():
         try:
-            dataset = pydicom.dcmread(path)
+            dataset = pydicom.dcmread(path, force=path.suffix.lower() in SUFFIXES)
             _refuse_size(dataset)
             attributes, labels = tuple(_identifiers(dataset)), _labels(dataset)
             frames = tuple(_frames(dataset))
@@ -67,6 +69,8 @@ def read(path: Path) -> Opened:
 
 
 def _refuse_size(dataset: Any) -> None:
+    if "SOPClassUID" not in dataset and "Rows" not in dataset:
+        raise UnreadableImage("no DICOM file, whatever its name says")
     if "PixelData" not in dataset:
         raise UnreadableImage("a DICOM file without pixels")
     rows, columns, frames = int(dataset.Rows), int(dataset.Columns), int(dataset.get("NumberOfFrames") or 1)
