@@ -33,6 +33,7 @@ class Base:
                 device
             ).eval()  # not frozen: oneDNN takes other kernels for frozen weights, and the last bits differ
         self._pipelines: dict[bool, Any] = {}
+        self._plain: dict[str, tuple[Any, Any]] = {}  # module that an adapter changed -> its weight, and as it was
         self._process: Any = None
 
     @property
@@ -140,20 +141,28 @@ class Base:
     # ---- drawing
 
     def attach(self, uses: Sequence[AdapterUse]) -> None:
-        """Add adapters to the weights, each at its strength. Raises UnfitAdapter where a tensor has no place.
+        """Add adapters to the weights as they were loaded, each at its strength. Raises UnfitAdapter where a tensor
+        has no place.
 
         Added by hand: as fast to draw with as the base alone, and nothing but tensors and alphas is taken from the
         file. The libraries would obey the options in its metadata, and transformers 5 draws the text encoder's position
         embedding anew when it loads a LoRA.
         """
+        self._detach()
         for use in uses:
             found = lora.read(use.path / WEIGHTS)
             places = self.family.places(self.identity)
             placed = lora_fit.place_all(found, places, f"adapter '{use.name}'", self.identity.id)
             alphas = lora.alphas(found)
-            self._add(
-                found, placed, {pair.module: use.weight * alphas[pair.module] / pair.rank for pair in found.pairs}
-            )
+            scales = {
+                pair.module: use.strength(placed[pair.module]) * alphas[pair.module] / pair.rank for pair in found.pairs
+            }
+            self._add(found, placed, scales)
+
+    def _detach(self) -> None:
+        """The weights as they were loaded: kept whole, for taking a change off again leaves a rounding error."""
+        for weight, plain in self._plain.values():
+            weight.data.copy_(plain)
 
     def _add(self, found: lora.Lora, placed: Mapping[str, str], scales: Mapping[str, float]) -> None:
         """Weight += scale x B x A, for each pair; a convolution's kernel is a matrix of (out, in x height x width)."""
@@ -165,6 +174,7 @@ class Base:
             for pair in found.pairs:
                 part, _, module = placed[pair.module].partition(".")
                 weight = getattr(self.parts, part).get_submodule(module).weight
+                self._plain.setdefault(placed[pair.module], (weight, weight.detach().clone()))
                 change = held[pair.up].float().flatten(1) @ held[pair.down].float().flatten(1)
                 weight += (scales[pair.module] * change).reshape(weight.shape).to(weight)
 
