@@ -1,4 +1,4 @@
-"""How much of what points to a person is found: 60 files with planted identifiers, and how many clean ones are held back.
+"""How much of what points to a person is found: 60 files with planted identifiers; and how many clean ones are held.
 
     python benchmarks/deidentify.py [--xray FOLDER] [--seed 2026]
 
@@ -106,8 +106,9 @@ class Planter:
         self.note(path, "TIFF tag", "metadata")
 
     def in_attribute(self) -> None:
-        keyword = self.pick(("PatientName", "PatientID", "PatientBirthDate", "InstitutionName", "ReferringPhysicianName",
-                             "StudyDate", "OperatorsName", "OtherPatientIDs", "PatientAddress"))  # fmt: skip
+        keyword = self.pick(("PatientName", "PatientID", "PatientBirthDate", "InstitutionName",
+                             "ReferringPhysicianName", "StudyDate", "OperatorsName",
+                             "OtherPatientIDs", "PatientAddress"))  # fmt: skip
         dated = "Date" in keyword
         value = (
             f"{self.rng.integers(1930, 2020)}0{self.rng.integers(1, 10)}11" if dated else self.name().replace(" ", "^")
@@ -167,8 +168,9 @@ class Planter:
 
     def _written(self, picture: np.ndarray) -> tuple[np.ndarray, str]:
         """A line of text in a corner, 4 to 6 % of the side high, light or dark as it can be read there."""
-        text = self.pick((self.name().upper(), self.name(), f"Born {self.date()}", f"MRN {self.rng.integers(10**6, 10**7)}",
-                          f"{self.date()} 14:{self.rng.integers(10, 60)}", f"Pat. {self.name()}"))  # fmt: skip
+        text = self.pick((self.name().upper(), self.name(), f"Born {self.date()}",
+                          f"MRN {self.rng.integers(10**6, 10**7)}", f"{self.date()} 14:{self.rng.integers(10, 60)}",
+                          f"Pat. {self.name()}"))  # fmt: skip
         side, face = picture.shape[0], self.pick(FACES)
         size = max(13, round(side * self.rng.uniform(0.04, 0.06)))
         wide, tall, pen = self._sized(text, face, size, side)

@@ -34,12 +34,16 @@ FLOORS: tuple[tuple[str, ...], ...] = (
      "export_set", "export_rights", "export_card", "answers", "intervals", "classifiers", "class_file",
      "predictions_file", "model_file", "candidates", "small_networks", "marks", "signing", "png_file",
      "perceptual_hash", "masks", "photo_quality", "photo_check", "caption_lint", "contact_sheet", "machine",
-     "text_length", "file_hash", "model_folder",
+     "text_length", "file_hash", "model_folder", "hub", "ldm_names",
      "grid"),
     ("mini",),
     ROOMS,
     ("engines",),
+<<<<<<< HEAD
     ("train", "condition", "training_loop",
+=======
+    ("base_pull", "base_facts", "train", "training_loop",
+>>>>>>> main
      "training_report", "generate", "adapter_choice", "evaluate", "report", "selfcheck", "evaluation_sets",
      "evaluation_parts", "export", "ingest", "verify", "revoke",
      "replay", "sweep", "blend"),

@@ -1,8 +1,8 @@
-"""DICOM Secondary Capture: one synthetic picture a file, marked as such, of nobody, with its lineage in a private block.
+"""DICOM Secondary Capture: one synthetic picture a file, marked as such, of nobody, its lineage in a private block.
 
-SyntheticData (0008,001C) is YES, ImageType DERIVED\\SECONDARY, ConversionType SYN; every UID is new and follows from the
-lineage alone. Grey pictures are MONOCHROME2 with a window that shows each level as it is. The attributes are those of
-DICOM PS3.3, A.8.1 (Secondary Capture Image IOD). Not for diagnosis.
+SyntheticData (0008,001C) is YES, ImageType DERIVED and SECONDARY, ConversionType SYN; every UID is new and follows from
+the lineage alone. Grey pictures are MONOCHROME2 with a window that shows each level as it is. The attributes are those
+of DICOM PS3.3, A.8.1 (Secondary Capture Image IOD). Not for diagnosis.
 """
 
 from __future__ import annotations
