@@ -39,11 +39,8 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("mini",),
     ROOMS,
     ("engines",),
-<<<<<<< HEAD
-    ("train", "condition", "training_loop",
-=======
     ("base_pull", "base_facts", "train", "training_loop",
->>>>>>> main
+     "condition",
      "training_report", "generate", "adapter_choice", "evaluate", "report", "selfcheck", "evaluation_sets",
      "evaluation_parts", "export", "ingest", "verify", "revoke",
      "replay", "sweep", "blend"),
