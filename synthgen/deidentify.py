@@ -28,7 +28,7 @@ from synthgen.progress import Progress
 from synthgen.types import Photo
 
 LIST, SHEET = "identifiers.csv", "identifiers.png"
-COLUMNS = ("patient_id", "condition", "view", "side", "severity", "sex", "age", "site", "split")
+COLUMNS = ("patient_id", "condition", "view", "side", "severity", "stain", "sex", "age", "site", "split")
 TILE, ACROSS, MOST_TILES = 240, 6, 60
 CUT, HELD, LEFT, FILLED = "cut off", "held back", "left in place", "filled in"
 SPOKEN = re.compile(r"\b(?:mr|mrs|ms|dr|prof|herr|frau|patient|name|born|dob)\b\.?:?\s+[^\W\d_]{2,}", re.IGNORECASE)

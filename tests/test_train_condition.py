@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -148,6 +149,33 @@ def test_names_of_folders_and_files_are_in_nothing_that_is_kept_or_made(adapter:
             assert "Mueller" not in path.read_text() and "1956" not in path.read_text()
     kept = [row["file"] for row in json.loads((adapter / "private" / "photos.json").read_text())]
     assert all(len(name) == 20 and name.endswith(".png") for name in kept)
+
+
+def test_another_modality_goes_the_same_way_with_no_code_touched(
+    toy: Path, tmp_path: Path, synthgen: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert synthgen("samples", "--kind", "smear", "--count", 24, "--out", "smears").code == 0
+    code, out, err = synthgen(
+        "train-condition", "--images", "smears", "--condition", "neutrophil", "--modality", "blood-smear",
+        "--base", toy, "--steps", 12, "--batch-size", 4, "--rank", 4, "--learning-rate", 0.02,
+    )  # fmt: skip
+    assert (code, out.strip()) == (0, "adapters/neutrophil"), err
+    told = adapters.load_card(tmp_path / "adapters" / "neutrophil").trained_on
+    assert told["modality"] == "blood-smear" and not told["grey"]
+    assert set(told["labels"]["condition"]) == {"neutrophil", "none"} and "standard" in told["labels"]["stain"]
+    assert any(text.startswith("sks blood smear, no white cell, ") for text in told["captions"])
+    code, out, err = synthgen(
+        "generate", "--count", 4, "--pipeline", "medical", "--base", toy, "--size", 64, "--num-inference-steps", 1,
+        "--use", "medical-evaluation",
+    )  # fmt: skip
+    assert (code, out) == (3, "") and "Licence refused for --use medical-evaluation" in err
+    code, out, err = synthgen(
+        "generate", "--count", 4, "--pipeline", "medical", "--base", toy, "--size", 64, "--num-inference-steps", 1,
+    )  # fmt: skip
+    assert code == 0, err
+    rows = (tmp_path / out.strip() / "metadata.csv").read_text()
+    assert "requested_stain" in rows and "requested_sex" not in rows
 
 
 def test_a_folder_of_something_else_is_never_written_into(toy: Path, tmp_path: Path) -> None:

@@ -118,7 +118,7 @@ def train_product(images: Path, per_folder: bool, as_json: bool, **given: Any) -
     type=FOLDER,
     default=None,
     show_default="metadata.csv in --images, if there",
-    help="CSV: file_name, patient_id, finding, view, side, severity, sex, age_band, site, split.",
+    help="CSV: file_name, patient_id, finding, view, side, severity, stain, sex, age_band, site, split.",
 )
 @click.option(
     "--normal",

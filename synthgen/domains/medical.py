@@ -14,7 +14,14 @@ from synthgen.modalities import AGE_BANDS, NORMAL, SEVERITIES, SEXES, SIDES, Mod
 from synthgen.types import ImageSet, Photo, Recipe, Taught
 
 NOTICE = "Not for diagnosis"  # stands in every record
-AXES = ("severity", "side", "view", "sex", "age")  # besides `condition`; asked for only where they were learned
+AXES = (
+    "severity",
+    "side",
+    "view",
+    "stain",
+    "sex",
+    "age",
+)  # besides `condition`; asked for only where they were learned
 MIDLINE = (NORMAL, "cardiomegaly", "enlarged-cardiomediastinum", "edema")  # conditions that are on no one side
 SNOMED: Mapping[str, str] = {  # label -> its name in pydicom's dictionary of SNOMED CT; what is not there has no code
     "effusion": "PleuralEffusion", "cardiomegaly": "Cardiomegaly", "pneumothorax": "Pneumothorax",
@@ -86,6 +93,7 @@ def _parts(of: Modality, labels: Mapping[str, str]) -> list[str]:
                                    phrase("condition", labels.get("condition", ""), of)) if word),
         labels.get("side", ""),
         f"{labels['view']} view" if labels.get("view") else "",
+        f"{labels['stain']} stain" if labels.get("stain") else "",
         labels.get("sex", ""),
         phrase("age", labels.get("age", ""), of),
     ]  # fmt: skip
