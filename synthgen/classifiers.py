@@ -15,22 +15,19 @@ import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from synthgen import class_file, image_file, predictions_file
+from synthgen import class_file, image_file, model_file, predictions_file
 from synthgen.class_file import Input
 from synthgen.errors import RequestError, SynthgenError, UnreadableImage
+from synthgen.model_file import BATCH, Ask, as_array, first_line, pixels
 from synthgen.types import LabelledSet
 
 if TYPE_CHECKING:
     import numpy as np
     from PIL import Image
 
-BATCH = 32
 KINDS = "an .onnx, .pt2 or .pt file, a Hugging Face folder, module:function, or a .csv of predictions"
-TORCH_SUFFIXES = (".pt2", ".pt", ".ts", ".torchscript")
-
-Ask = Callable[[Sequence["Image.Image"]], "np.ndarray"]  # RGB pictures -> (n, c) scores or logits
 
 
 @dataclass(frozen=True)
@@ -96,10 +93,8 @@ def open_classifier(spec: str, options: Options) -> Classifier:
     if suffix == ".csv":
         table = predictions_file.read(path)
         return Classifier(path.stem, "predictions", sha256(path), table.classes, (), table=table)
-    if suffix == ".onnx":
-        return _onnx(path, given, options)
-    if suffix in TORCH_SUFFIXES:
-        return _torch(path, given, options)
+    if suffix in model_file.SUFFIXES:
+        return _of_file(path, given, options)
     raise RequestError(
         f"{path} is no classifier that can be opened. --classifier wants {KINDS}. Nothing was evaluated."
     )
@@ -142,15 +137,6 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def pixels(batch: Sequence[Image.Image], asked: Input) -> np.ndarray:
-    """(n, 3, h, w) float32: fitted, in [0, 1], less the mean, by the std."""
-    import numpy as np
-
-    stacked = np.stack([np.asarray(class_file.fitted(image, asked)) for image in batch])
-    scaled = (stacked.astype(np.float32) / 255 - np.asarray(asked.mean, np.float32)) / np.asarray(asked.std, np.float32)
-    return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2))
-
-
 def _batches(pictures: LabelledSet) -> Iterator[list[Image.Image]]:
     for start in range(0, len(pictures.pictures), BATCH):
         yield [decoded(item.path) for item in pictures.pictures[start : start + BATCH]]
@@ -183,88 +169,20 @@ def _classes(given: Input, stated: Sequence[str], options: Options, count: int, 
     return list(options.likely_classes), f"{name} names no classes: the labels in order of name were taken for them"
 
 
-def _onnx(path: Path, given: Input, options: Options) -> Classifier:
+def _of_file(path: Path, given: Input, options: Options) -> Classifier:
+    """An ONNX or torch file; ONNX may name its classes in its metadata, as a list or a mapping by index."""
     import ast
 
-    import numpy as np
-    import onnxruntime
-
-    settings = onnxruntime.SessionOptions()
-    settings.log_severity_level = 4
+    model = model_file.open_model(path, given, options.trust_code)
+    said = model.stated or {}
     try:
-        session = onnxruntime.InferenceSession(str(path), settings, providers=["CPUExecutionProvider"])
-    except Exception as error:  # the runtime's errors share no public class
-        raise RequestError(f"{path} cannot be opened as ONNX: {_first_line(error)}. Nothing was evaluated.") from error
-    entry, out = session.get_inputs()[0], session.get_outputs()[0]
-    if (
-        len(session.get_inputs()) != 1
-        or len(entry.shape) != 4
-        or entry.type not in ("tensor(float)", "tensor(float16)")
-    ):
-        raise RequestError(
-            f"{path} takes {[(item.name, item.shape, item.type) for item in session.get_inputs()]}; wanted one float "
-            "input of pictures (n, 3, h, w) or (n, h, w, 3). Nothing was evaluated."
-        )
-    last = entry.shape[3] == 3 and entry.shape[1] != 3
-    height, width = entry.shape[1:3] if last else entry.shape[2:4]
-    fixed = (height, width) if isinstance(height, int) and isinstance(width, int) else None
-    asked, remarks = class_file.settled(given, fixed, path.name)
-    stated = session.get_modelmeta().custom_metadata_map
-    try:
-        named = ast.literal_eval(stated.get("classes") or stated.get("names") or "()")
+        named = ast.literal_eval(said.get("classes") or said.get("names") or "()")
     except (ValueError, SyntaxError):
         named = ()
     listed = [str(item) for item in (named.values() if isinstance(named, dict) else named)]
-    outputs = out.shape[-1] if len(out.shape) > 1 and isinstance(out.shape[-1], int) else 0
-    classes, remark = _classes(given, listed, options, outputs, path.name)
-    kind = np.float16 if entry.type == "tensor(float16)" else np.float32
-    size = entry.shape[0] if isinstance(entry.shape[0], int) else BATCH
-
-    def ask(batch: Sequence[Image.Image]) -> np.ndarray:
-        array = pixels(batch, asked).astype(kind)
-        array = np.ascontiguousarray(array.transpose(0, 2, 3, 1)) if last else array
-        parts = []
-        for start in range(0, len(array), size):
-            piece = array[start : start + size]
-            short = size - len(piece) if isinstance(entry.shape[0], int) else 0  # a batch of fixed size is filled up
-            piece = np.concatenate([piece, np.repeat(piece[-1:], short, axis=0)]) if short else piece
-            said = np.asarray(session.run([out.name], {entry.name: piece})[0])
-            parts.append(said[: len(said) - short])
-        return np.concatenate(parts)
-
-    return Classifier(path.stem, "onnx", sha256(path), tuple(classes), tuple(filter(None, (*remarks, remark))), ask)
-
-
-def _torch(path: Path, given: Input, options: Options) -> Classifier:
-    if not options.trust_code:
-        raise RequestError(
-            f"{path} runs code when it is opened. Say --trust-code if you know where it comes from, or export it to "
-            "ONNX. Nothing was opened."
-        )
-    import warnings
-
-    import torch
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            if path.suffix.lower() == ".pt2":
-                module = torch.export.load(path).module()
-            else:
-                module = torch.jit.load(path, map_location="cpu").eval()
-    except Exception as error:
-        raise RequestError(
-            f"{path} is no torch.export or TorchScript file: {_first_line(error)}. Weights alone are no classifier; "
-            "export it to ONNX. Nothing was evaluated."
-        ) from error
-    asked, remarks = class_file.settled(given, None, path.name)
-    classes, remark = _classes(given, (), options, 0, path.name)
-
-    def ask(batch: Sequence[Image.Image]) -> np.ndarray:
-        with torch.inference_mode():
-            return _array(module(torch.from_numpy(pixels(batch, asked))))
-
-    return Classifier(path.stem, "torch", sha256(path), tuple(classes), tuple(filter(None, (*remarks, remark))), ask)
+    classes, remark = _classes(given, listed, options, model.outputs, path.name)
+    remarks = tuple(filter(None, (*model.remarks, remark)))
+    return Classifier(path.stem, model.kind, sha256(path), tuple(classes), remarks, model.ask)
 
 
 def _hugging_face(folder: Path, given: Input) -> Classifier:
@@ -283,7 +201,7 @@ def _hugging_face(folder: Path, given: Input) -> Classifier:
         own = (folder / "preprocessor_config.json").is_file() and not given.size
         processor = AutoImageProcessor.from_pretrained(folder, **local) if own else None
     except Exception as error:
-        raise RequestError(f"{folder} cannot be opened: {_first_line(error)}. Nothing was evaluated.") from error
+        raise RequestError(f"{folder} cannot be opened: {first_line(error)}. Nothing was evaluated.") from error
     remarks: list[str] = []
     asked = given
     if processor is None:
@@ -295,8 +213,8 @@ def _hugging_face(folder: Path, given: Input) -> Classifier:
     def ask(batch: Sequence[Image.Image]) -> np.ndarray:
         with torch.inference_mode():
             if processor is not None:
-                return _array(model(**processor(images=list(batch), return_tensors="pt")).logits)
-            return _array(model(pixel_values=torch.from_numpy(pixels(batch, asked))).logits)
+                return as_array(model(**processor(images=list(batch), return_tensors="pt")).logits)
+            return as_array(model(pixel_values=torch.from_numpy(pixels(batch, asked))).logits)
 
     digest = hashlib.sha256("".join(sha256(path) for path in weights).encode()).hexdigest()
     return Classifier(folder.resolve().name, "hugging-face", digest, tuple(classes), tuple(remarks), ask)
@@ -313,7 +231,7 @@ def _callable(spec: str, given: Input, options: Options) -> Classifier:
     try:
         function = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError, ValueError) as error:
-        raise RequestError(f"'{spec}' cannot be imported: {_first_line(error)}. Nothing was evaluated.") from error
+        raise RequestError(f"'{spec}' cannot be imported: {first_line(error)}. Nothing was evaluated.") from error
     finally:
         sys.path.pop(0)
     if not callable(function):
@@ -321,17 +239,5 @@ def _callable(spec: str, given: Input, options: Options) -> Classifier:
     classes, remark = _classes(given, getattr(function, "classes", ()), options, 0, spec)
     return Classifier(
         spec.replace(":", "."), "callable", "", tuple(classes), tuple(filter(None, (remark,))),
-        lambda batch: _array(function(list(batch))),
+        lambda batch: as_array(function(list(batch))),
     )  # fmt: skip
-
-
-def _array(said: Any) -> np.ndarray:
-    import numpy as np
-
-    if isinstance(said, (tuple, list)) and said and hasattr(said[0], "shape"):
-        said = said[0]
-    return np.asarray(said.detach().float().numpy() if hasattr(said, "detach") else said, dtype=np.float64)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")

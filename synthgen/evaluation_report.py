@@ -16,7 +16,7 @@ from synthgen.run_report import STYLE
 
 Failure = tuple[Path, str, str, float]  # picture, truth, choice, score of the choice
 NOT_MEASURED = (
-    "whether the set helps training, whether it is faithful and diverse, and whether it copies photos: not built yet",
+    "whether the set helps training, and whether it copies photos: not built yet",
     "whether the photos that the adapters were trained on are among the real test pictures",
 )
 PER_CELL, MOST, SIDE_PX = 6, 60, 96
@@ -41,6 +41,10 @@ def rows(results: Mapping[str, Any]) -> Iterator[tuple[str, str, str, str, Mappi
     for part, item in ranked_parts(results["ranking"]).items():
         for metric in ("spearman", "kendall", "regret"):
             yield "(ranking)", "synthetic against real", part, metric, item[metric]
+    for found in results["fidelity"]:
+        for part, measures in faithful_parts(found).items():
+            for metric, item in measures.items():
+                yield "(fidelity)", "synthetic against real", part, metric, item["estimate"]
 
 
 def _of_one(judged: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
@@ -65,6 +69,11 @@ def ranked_parts(ranked: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     return parts
 
 
+def faithful_parts(found: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Part -> measure -> what was found: all, and each class."""
+    return {"all": found["measures"], **{f"class {name}": item for name, item in found["per_class"].items()}}
+
+
 def table(results: Mapping[str, Any]) -> str:
     """results.csv: one row for each estimate; what was not measured has an empty value and a reason."""
     buffer = io.StringIO()
@@ -85,6 +94,7 @@ def page(results: Mapping[str, Any], failures: Mapping[str, Sequence[Failure]]) 
         f"{escape(', '.join(results['classes']))}. Numbers stand with their 95 % interval and their null: what "
         "the same number is where there is nothing to find.</p>",
         _ranking(results),
+        *(_fidelity(found) for found in results["fidelity"]),
         *(_classifier(name, found, failures.get(name, ())) for name, found in results["classifiers"].items()),
         f"<h2>Assumed</h2>{_list(results['remarks'])}<h2>Not measured</h2>{_list(results['not_measured'])}",
     ]
@@ -125,6 +135,30 @@ def _ranking(results: Mapping[str, Any]) -> str:
         '<div class="scroll"><table><tr><th>part</th><th>Spearman</th><th>Kendall</th><th>regret</th><th>p</th>'
         f"<th>p, all parts counted</th></tr>{lines}</table></div>"
     )
+
+
+def _fidelity(found: Mapping[str, Any]) -> str:
+    """The measures by one extractor, overall and by class."""
+    lines = "".join(
+        f"<tr><td>{escape(part)}</td><td>{escape(metric)}</td><td>{_number(item['estimate'])}</td>"
+        f"<td>{_judged(item)}</td></tr>"
+        for part, measures in faithful_parts(found).items()
+        for metric, item in measures.items()
+    )
+    return (
+        f"<h2>Faithful and varied, as {escape(found['extractor'])} sees it</h2><p>{found['features']} features, sha256 "
+        f"{escape(found['sha256'][:16])}; {found['real']} real and {found['synthetic']} synthetic pictures, "
+        f'{found["size"]} in each part.</p><div class="scroll"><table><tr><th>part</th><th>measure</th><th>value</th>'
+        f"<th>beside real against real</th></tr>{lines}</table></div>"
+    )
+
+
+def _judged(item: Mapping[str, Any]) -> str:
+    if item["estimate"]["value"] is None:
+        return ""
+    said = f"{item['null_low']:.3f} to {item['null_high']:.3f}, {item['better']} is better: "
+    said += "<b>worse than real</b>" if item["beyond_null"] else "within"
+    return said + (f" ({escape(item['warning'])})" if item["warning"] else "")
 
 
 def _scatter(whole: Mapping[str, Any], names: Sequence[str]) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -17,12 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from synthgen import (
+    adapter_choice,
     adapters,
     balance,
     bases,
+    images,
     licensee,
     licenses,
-    lora,
     lora_fit,
     marks,
     plan,
@@ -31,16 +31,16 @@ from synthgen import (
     rooms,
     signing,
 )
+from synthgen.card import taught as taught_by
 from synthgen.conditioners import pose
 from synthgen.engines import local
 from synthgen.errors import RequestError, SynthgenError
 from synthgen.poses import Pose
 from synthgen.progress import Progress
 from synthgen.store import ABOUT, Run, read
-from synthgen.types import AdapterUse, Asset, Job, Judgement, Picture, Recipe, Verdict
+from synthgen.types import AdapterUse, Asset, Job, Judgement, Picture, Recipe, Taught, Verdict
 
 TRIES = 5
-DEFAULT_PIPELINE = "apparel"
 LIBRARIES = ("torch", "diffusers", "transformers", "peft", "numpy", "pillow")
 
 
@@ -104,6 +104,7 @@ class Prepared:
     own_poses: tuple[Pose, ...]
     folder: Path
     fits: tuple[str, ...] = ()  # of each adapter to the base: a verdict of lora_fit
+    grey: bool = False  # what was learned has no colour, so what is drawn gets none
 
 
 def run(request: GenerateRequest) -> RunResult:
@@ -119,16 +120,16 @@ def run(request: GenerateRequest) -> RunResult:
     if request.dry_run:
         return RunResult(ready.folder, request.count, 0, 0, 0, ready.verdict, cells)
     if remark := licenses.remark(ready.verdict):
-        _say(remark)
+        adapter_choice.say(remark)
     who = signing.identity(request.certificate, request.key)
     marker = marks.Marker(who, request.publish_prompts, request.prompt_writer)
     with Run.open(ready.folder, plan.described(ready.plan)) as store:
         already = store.made
         if store.finished:
-            _say(f"{ready.folder} is finished: {already} pictures.")
+            adapter_choice.say(f"{ready.folder} is finished: {already} pictures.")
         else:
             if already:
-                _say(f"{ready.folder}: {already} of {request.count} pictures are already there.")
+                adapter_choice.say(f"{ready.folder}: {already} of {request.count} pictures are already there.")
             _make(store, ready, request, marker)
             store.finish()
         return RunResult(
@@ -152,11 +153,11 @@ def _check_use(folder: Path, request: GenerateRequest) -> None:
 
 
 def _prepare(request: GenerateRequest) -> Prepared:
-    uses = _uses(request)
+    uses = adapter_choice.chosen(request)
     cards = tuple(adapters.load_card(use.path) for use in uses)
     module, source = bases.choose(request.base or _base_of(cards))
     identity = module.identify(source)
-    fits = _fits(uses, cards, module, identity, request)
+    fits = adapter_choice.fits(uses, cards, module, identity, request)
     recipe = _recipe(request, cards)
     _check_size(int(recipe.settings["size"]), module.SIDE_STEP, identity.id)
     about = licensee.circumstances(licenses.Circumstances(request.reading))
@@ -166,44 +167,33 @@ def _prepare(request: GenerateRequest) -> Prepared:
     own = pose.read(request.poses)
     if own:
         recipe = replace(recipe, axes={**recipe.axes, "pose": tuple(dict.fromkeys(item.name for item in own))})
-    _warn_of_blend(cards)
-    category = cards[0].category if cards else ""
-    recipe = domain.suited(recipe, category)
-    triggers = " ".join(dict.fromkeys(card.trigger for card in cards))
+    adapter_choice.warn_of_blend(cards)
+    taught = taught_by(cards) if cards else getattr(module, "TAUGHT", {}).get(recipe.domain, Taught())
+    recipe = _suited(recipe, domain, taught)
     hashes = {
+        **({"grey": "mean of the channels"} if taught.grey else {}),
         "base": identity.sha256,
         **{f"adapter {number} on": fit for number, fit in enumerate(fits) if fit != lora_fit.EXACT},
         **{f"adapter {number}": card.weights_sha256 for number, card in enumerate(cards)},
         **{f"pose {item.name}": sha256(item.points.tobytes()).hexdigest() for item in own},
     }
     asked = plan.Request(
-        recipe, request.count, request.seed, uses, identity.id, domain.subject(triggers, category), category,
+        recipe, request.count, request.seed, uses, identity.id, domain.subject_of(taught), taught.category,
         plan.parse_only(request.only), balance.parse_weights(request.weight), balance.parse_cross(request.cross),
         hashes,
     )  # fmt: skip
     jobs = plan.jobs(asked, lambda requested: domain.prompt(recipe, requested, asked.subject), domain.labels)
     name = "-".join(use.name for use in uses) or f"{recipe.name}-{identity.id}"
     folder = request.out or Path("runs") / f"{name}-{plan.digest(asked)}"
-    return Prepared(recipe, uses, cards, module, identity, verdict, asked, jobs, own, folder, fits)
+    return Prepared(recipe, uses, cards, module, identity, verdict, asked, jobs, own, folder, fits, taught.grey)
 
 
-def _fits(
-    uses: Sequence[AdapterUse], cards: Sequence[Any], module: Any, identity: Any, request: GenerateRequest
-) -> tuple[str, ...]:
-    """How each adapter fits the base, by its tensors first; raises UnfitAdapter where it does not, or is not accepted.
-
-    What is accepted though it is not exact is said here, stands in the plan, and so in the run and in every lineage.
-    """
-    found = []
-    for use, card in zip(uses, cards, strict=True):
-        weights = lora.read(adapters.verify_weights(use.path, card))
-        lora_fit.place_all(weights, module.places(identity), f"adapter '{card.name}'", identity.id, card.base)
-        lora.alphas(weights)
-        fit = lora_fit.require(card, identity, request.accept_base_change, request.other_lineage)
-        if remark := lora_fit.remark(card, identity, fit):
-            _say(remark)
-        found.append(fit)
-    return tuple(found)
+def _suited(recipe: Recipe, domain: Any, taught: Taught) -> Recipe:
+    """The recipe as far as what was learned can follow it; axes that are left out are told."""
+    kept: Recipe = domain.suited(recipe, taught)
+    if left := [axis for axis in recipe.axes if axis not in kept.axes]:
+        adapter_choice.say(f"not asked for, since nothing here has learned it: {', '.join(left)}")
+    return kept
 
 
 def _check_size(size: int, step: int, base: str) -> None:
@@ -213,31 +203,6 @@ def _check_size(size: int, step: int, base: str) -> None:
             f"--size is {size} px; base '{base}' draws sides that are multiples of {step} px. Nearest: {near}. Nothing "
             "was drawn."
         )
-
-
-def _uses(request: GenerateRequest) -> tuple[AdapterUse, ...]:
-    """The adapters named by options and by <lora:NAME:WEIGHT> in the recipe's prompt, else the newest one here.
-
-    An option's weight wins over a tag's. Raises RequestError where there is none.
-    """
-    if request.no_adapter:
-        if request.adapters:
-            raise RequestError("--no-adapter does not go with --adapter. Leave one of them out.")
-        return ()
-    named = tuple(adapters.parse_use(text) for text in request.adapters)
-    domain = adapters.load_card(named[0].path).domain if named else ""
-    recipe = recipes.load(request.pipeline or domain or DEFAULT_PIPELINE)
-    tagged = adapters.from_prompt(recipe.prompt)[1]
-    if named or tagged:
-        return (*named, *(use for use in tagged if use.path not in {other.path for other in named}))
-    newest = adapters.newest()
-    if newest is None:
-        raise RequestError(
-            "there is no trained adapter in ./adapters. Train one: synthgen train-product --images FOLDER; "
-            "or draw with the base alone: --no-adapter."
-        )
-    _say(f"adapter {newest.name}, the newest here")
-    return (AdapterUse(newest.name, newest),)
 
 
 def _base_of(cards: Sequence[Any]) -> str:
@@ -251,16 +216,8 @@ def _base_of(cards: Sequence[Any]) -> str:
     return str(cards[0].base)
 
 
-def _warn_of_blend(cards: Sequence[Any]) -> None:
-    """Adapters that answer to one word cannot be told apart in a prompt."""
-    triggers = [card.trigger for card in cards]
-    if len(set(triggers)) < len(triggers):
-        names = ", ".join(f"{card.name} ({card.category or 'no category'})" for card in cards)
-        _say(f"these adapters share a trigger word and will mix: {names}. Train one with another --trigger.")
-
-
 def _recipe(request: GenerateRequest, cards: Sequence[Any]) -> Recipe:
-    recipe = recipes.load(request.pipeline or (cards[0].domain if cards else "") or DEFAULT_PIPELINE)
+    recipe = recipes.load(request.pipeline or (cards[0].domain if cards else "") or adapter_choice.DEFAULT_PIPELINE)
     chosen = {
         "threads": recipe.settings.get("threads") or os.cpu_count() or 1,
         "num_inference_steps": request.steps or None,
@@ -310,7 +267,8 @@ def _make(store: Run, ready: Prepared, request: GenerateRequest, marker: marks.M
             jobs = [_at(job, attempt) for job in members]
             for pictures in local.draw(base, jobs, wanted, steer, settings):
                 for picture in pictures:
-                    _judge(store, picture, judges, context, marker, progress)
+                    settled = images.greyed(picture) if ready.grey else picture
+                    _judge(store, settled, judges, context, marker, progress)
     short = store.pending(ready.jobs)
     if short:
         raise SynthgenError(_short(ready.folder, short))
@@ -325,7 +283,9 @@ def _judges(ready: Prepared) -> list[tuple[str, Any, str]]:
         if mode != "off" and ready.identity.id in known:
             found.append((name, gate, mode))
         elif mode == "reject":
-            _say(f"gate '{name}' is not asked: it knows {', '.join(known)} and not base '{ready.identity.id}'.")
+            adapter_choice.say(
+                f"gate '{name}' is not asked: it knows {', '.join(known)} and not base '{ready.identity.id}'."
+            )
     return found
 
 
@@ -376,6 +336,7 @@ def _context(ready: Prepared) -> provenance.Context:
         versions={name: version(name) for name in LIBRARIES},
         pose_license="unknown" if ready.own_poses else "Apache-2.0",
         plan=plan.digest(ready.plan),
+        notice=getattr(rooms.member("domains", ready.recipe.domain), "NOTICE", ""),
     )
 
 
@@ -388,7 +349,3 @@ def _short(folder: Path, short: Sequence[Job]) -> str:
         f"{folder}: {len(short)} pictures were rejected {TRIES} times each; short cells: {named}. "
         "What is finished is kept; see rejected/ and report.html."
     )
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)

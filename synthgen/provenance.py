@@ -44,6 +44,7 @@ class Context:
     versions: Mapping[str, str]  # library -> version
     pose_license: str = "Apache-2.0"  # of the skeletons; the shipped library is our own
     plan: str = ""  # digest of the run's plan
+    notice: str = ""  # what a domain wants every record to say
 
 
 def record(picture: Picture, context: Context, judgements: Sequence[Judgement] = ()) -> dict[str, Any]:
@@ -59,6 +60,7 @@ def record(picture: Picture, context: Context, judgements: Sequence[Judgement] =
         "digital_source_type": DIGITAL_SOURCE_TYPE,
         "system": {"name": "synthgen", "version": __version__},
         "versions": context.versions,
+        **({"notice": context.notice} if context.notice else {}),
         "pipeline": context.pipeline,
         "plan": context.plan,
         "base": context.base,

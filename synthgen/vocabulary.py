@@ -75,6 +75,8 @@ FINDINGS: dict[str, str] = {
     "cardiomegaly": "enlarged heart",
     "pneumothorax": "pneumothorax",
 }
+WHITE_CELLS: tuple[str, ...] = ("none", "neutrophil", "lymphocyte", "monocyte", "eosinophil", "basophil")
+STAINS: tuple[str, ...] = ("standard", "pale", "dark", "bluish")  # of a blood smear
 TRIGGER_WORDS: tuple[str, ...] = ("sks", "zwx", "ohwx", "qvb")  # rare tokens that mini knows as neutral
 
 

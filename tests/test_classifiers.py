@@ -12,7 +12,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
-from synthgen import class_file, classifiers, labelled_set, predictions_file
+from synthgen import class_file, classifiers, labelled_set, model_file, predictions_file
 from synthgen.classifiers import Options, open_classifier
 from synthgen.errors import RequestError, SynthgenError
 from synthgen.types import LabelledSet
@@ -103,12 +103,12 @@ def test_classes_come_from_the_file_then_from_the_model(pictures: LabelledSet, t
 
 def test_mean_std_size_and_fit_are_applied() -> None:
     asked, _ = class_file.settled(class_file.Input((), 10, (0.5, 0.25, 0.0), (0.5, 0.25, 1.0), "pad"), None, "x")
-    array = classifiers.pixels([Image.new("RGB", (20, 10), (255, 255, 255))], asked)
+    array = model_file.pixels([Image.new("RGB", (20, 10), (255, 255, 255))], asked)
     assert array.shape == (1, 3, 10, 10) and array.dtype == np.float32
     np.testing.assert_allclose(array[0, :, 5, 5], [1, 3, 1], atol=1e-6)
     assert array[0, 2, 0, 0] == pytest.approx(127 / 255)
     asked, _ = class_file.settled(class_file.Input(size=(6, 12), fit="stretch"), None, "x")
-    assert classifiers.pixels([Image.new("RGB", (20, 10))], asked).shape == (1, 3, 6, 12)
+    assert model_file.pixels([Image.new("RGB", (20, 10))], asked).shape == (1, 3, 6, 12)
 
 
 @pytest.mark.parametrize("form", ["pt", "pt2"])

@@ -41,9 +41,9 @@ GOLDEN = {  # what is typed -> the whole of stderr
     "samples --out x --one-product --kind xray": "Error: --one-product is for garments; 'xray' is none. "
     "See synthgen samples --help.",
     "samples --out x --kind shrit": "Error: --kind has no 'shrit'; did you mean 'shirt'? Known: dress, longsleeve, "
-    "outwear, pants, person, shirt, shorts, skirt, t-shirt, xray.",
-    "check aparel": "Error: pipelines has no 'aparel'; did you mean 'apparel'? Known: apparel.",
-    "copy aparel": "Error: shipped pipelines has no 'aparel'; did you mean 'apparel'? Known: apparel.",
+    "outwear, pants, person, shirt, shorts, skirt, smear, t-shirt, xray.",
+    "check aparel": "Error: pipelines has no 'aparel'; did you mean 'apparel'? Known: apparel, medical.",
+    "copy aparel": "Error: shipped pipelines has no 'aparel'; did you mean 'apparel'? Known: apparel, medical.",
     "check mine.toml": "Error: mine.toml is no pipeline file. Name one that `synthgen list pipelines` shows, or a "
     "file.",
     "licenses check --use commercial": "Error: name at least one of --base, --adapter and --images. "
@@ -135,7 +135,7 @@ def test_samples_are_labelled_pictures_with_rights(synthgen: Synthgen, empty_fol
     assert len(list(folder.iterdir())) == 5
 
 
-@pytest.mark.parametrize(("kind", "label"), [("person", "skin_tone"), ("xray", "finding")])
+@pytest.mark.parametrize(("kind", "label"), [("person", "skin_tone"), ("xray", "finding"), ("smear", "cell")])
 def test_other_samples_carry_their_own_labels(kind: str, label: str, synthgen: Synthgen, empty_folder: Path) -> None:
     assert synthgen("samples", "--kind", kind, "--count", 2, "--seed", 7, "--out", "them").code == 0
     rows = list(csv.DictReader((empty_folder / "them" / "metadata.csv").open(newline="")))

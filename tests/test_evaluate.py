@@ -62,6 +62,9 @@ def test_a_whole_evaluation_and_the_same_again_from_what_is_kept(synthgen: Synth
     assert told["ranking"]["overall"]["models"] == 13
     assert told["ranking"]["verdict"] in ("yes", "no", "not enough evidence")
     assert set(told["ranking"]["per_class"]) == {"blue", "red"}
+    judge, own = told["fidelity"]
+    assert (judge["extractor"], own["extractor"], own["real"]) == ("mini-judge", "real-alone", 80)
+    assert f"KD(mini-judge@{judge['sha256'][:12]})" in judge["measures"]
     rows = list(csv.DictReader((folder / "results.csv").open(newline="")))
     assert all(row["value"] or row["reason"] for row in rows) and len(rows) > 30
     page = (folder / "report.html").read_text()
@@ -74,7 +77,18 @@ def test_a_whole_evaluation_and_the_same_again_from_what_is_kept(synthgen: Synth
 
 def test_few_classifiers_are_not_enough_evidence(synthgen: Synthgen, prepared: Path) -> None:
     code, out, err = synthgen(
-        "evaluate", "a", "--real", "real", "--classifier", "said.csv", "--candidates", 0, "--out", "there"
+        "evaluate",
+        "a",
+        "--real",
+        "real",
+        "--classifier",
+        "said.csv",
+        "--candidates",
+        0,
+        "--out",
+        "there",
+        "--without",
+        "fidelity",
     )
     assert (code, out) == (0, "there/report.html\n")
     assert "Not enough evidence" in err

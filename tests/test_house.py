@@ -24,19 +24,21 @@ ROOMS = ("bases", "conditioners", "domains", "gates", "exporters", "evaluators")
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("types", "errors", "resources", "rooms", "__init__"),
     # services
-    ("images", "image_file", "photo_table", "rights_file", "toml_file", "captions", "recipes", "plan", "licenses",
+    ("modalities", "case_table", "photo_split",
+         "images", "image_file", "photo_table", "rights_file", "toml_file", "captions", "recipes", "plan", "licenses",
      "license_record", "license_expressions", "license_reading", "share_alike", "civitai_flags", "licensee",
      "rights_report", "notices", "materials",
      "provenance", "adapters", "card", "tensor_file", "store", "ledger", "run_lock", "run_report", "poses",
      "vocabulary", "measures", "progress", "checkpoint", "precision", "detector_file", "balance", "lora",
      "lora_claims", "lora_exchange", "lora_family", "lora_fit", "weights_hash", "splits", "labelled_set", "boxes",
      "export_set", "export_rights", "export_card", "answers", "intervals", "classifiers", "class_file",
-     "predictions_file", "candidates", "small_networks", "marks", "signing", "png_file", "perceptual_hash"),
+     "predictions_file", "model_file", "candidates", "small_networks", "marks", "signing", "png_file",
+     "perceptual_hash"),
     ("mini",),
     ROOMS,
     ("engines",),
-    ("train", "training_report", "generate", "evaluate", "evaluation_report", "export", "ingest", "verify",
-     "revoke"),
+    ("train", "training_report", "generate", "adapter_choice", "evaluate", "evaluation_report", "evaluation_sets",
+     "evaluation_parts", "export", "ingest", "verify", "revoke"),
     ("cli", "__main__"),
 )  # fmt: skip
 NAMES_THAT_SAY_NOTHING = {"utils", "util", "common", "helpers", "helper", "misc", "manager", "managers"}

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from synthgen import lora, lora_fit, precision, resources, tensor_file
+from synthgen import lora, lora_fit, modalities, precision, resources, tensor_file, vocabulary
 from synthgen.adapters import WEIGHTS
 from synthgen.errors import RequestError, SynthgenError
-from synthgen.types import AdapterUse, Job, Picture
+from synthgen.types import AdapterUse, Job, Picture, Taught
 
 LICENSE = "Apache-2.0"
 ACCEPTS = ("pose",)
@@ -23,6 +23,16 @@ TARGETS = ("to_q", "to_k", "to_v", "to_out.0", "proj_in", "proj_out", "ff.net.0.
 LEARNING_RATE = 1e-3
 BATCH = 8
 SIDE_STEP = 16  # px: sides of pictures are multiples of it, as the autoencoder halves them four times
+TAUGHT = {  # domain -> what these weights draw without an adapter, where the recipe must be kept to it
+    "medical": Taught(
+        modality="chest-xray",
+        labels={
+            "condition": tuple(vocabulary.FINDINGS), "severity": modalities.SEVERITIES, "side": modalities.SIDES,
+            "view": ("PA", "AP"),
+        },
+        grey=True,
+    ),
+}  # fmt: skip
 MODELSPEC = {  # its own architecture: a shape that looks like Stable Diffusion 1.x must not pass for it
     "modelspec.sai_model_spec": "1.0.1",
     "modelspec.architecture": "synthgen-mini-v1/lora",

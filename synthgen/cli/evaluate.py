@@ -10,6 +10,7 @@ import click
 from synthgen.cli.command import Whole, as_json, command, echo_json
 
 FOLDER = click.Path(path_type=Path)
+PARTS = ("fidelity",)
 
 
 @command(
@@ -34,6 +35,15 @@ FOLDER = click.Path(path_type=Path)
     "--candidates", type=Whole(0, "classifiers"), default=12, help="Small classifiers trained for the ranking."
 )
 @click.option("--steps", type=Whole(1, "steps"), default=300, help="Training steps of each of them.")
+@click.option(
+    "--extractor",
+    "extractors",
+    multiple=True,
+    default=("judge", "real"),
+    metavar="judge|real|FOLDER|FILE",
+    help="What sees pictures for fidelity: the embedded judge, a network trained on the real set alone, or yours.",
+)
+@click.option("--without", multiple=True, type=click.Choice(PARTS), help="Leave a part out; repeat for more.")
 @click.option("--seed", type=Whole(0, "seeds"), default=0, help="Same seed, same numbers.")
 @click.option("--out", type=FOLDER, default=None, show_default="RUN-evaluation", help="Folder of the report.")
 @as_json

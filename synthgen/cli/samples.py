@@ -15,7 +15,8 @@ from synthgen.cli.command import Whole, command
 from synthgen.errors import RequestError, UnknownName
 from synthgen.vocabulary import CATEGORIES
 
-KINDS = (*CATEGORIES, "person", "xray")
+SCENES = ("person", "xray", "smear")
+KINDS = (*CATEGORIES, *SCENES)
 RIGHTS = {"owner": "synthgen", "license": "CC0-1.0", "source": "rendered by synthgen samples"}
 
 
@@ -71,7 +72,7 @@ def _fill(out: Path, written: list[Path], kind: str, count: int, seed: int, one_
     from synthgen.mini import world
     from synthgen.progress import Progress
 
-    drawn = kind if kind in ("person", "xray") else "flat"
+    drawn = kind if kind in SCENES else "flat"
     fixed: Mapping[str, str] = {"category": kind} if drawn == "flat" else {}
     rows: list[dict[str, str]] = []
     with Progress(count, f"samples {kind}", "pictures") as progress:

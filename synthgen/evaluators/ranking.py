@@ -1,9 +1,9 @@
 """Do classifiers rank on the synthetic set as they rank on reality, and what is lost by choosing with it?
 
 A score is the share found, every class counting the same, so that the two sets may have other mixes of classes. The
-verdict is `yes` only where the rank correlation passes the exact two-sided 5 % bar for this many classifiers and its
-double-bootstrap interval (classifiers and test pictures) stays above 0. The null is the real set against itself: the
-same question asked of two disjoint parts of it, at equal size.
+verdict is `yes` only where the rank correlation passes the exact two-sided 5 % bar for this many classifiers, its
+double-bootstrap interval (classifiers and test pictures) stays above 0, and the null passes the bar too. The null is
+the real set against itself: the same question asked of two disjoint parts of it, at equal size.
 """
 
 from __future__ import annotations
@@ -198,14 +198,14 @@ def decide(found: Ranked) -> tuple[str, str]:
         f"rank correlation {rho.value:.2f} [{rho.low:.2f}, {rho.high:.2f}] over {found.models} classifiers, bar "
         f"{found.bar:.3f}, real against real {'not measured' if null is None else f'{null:.2f}'}"
     )
-    if rho.value >= found.bar and rho.low > 0:
-        lost = found.regret.value or 0.0
-        return YES, f"Yes: this set ranks classifiers as reality does ({said}); choosing by it costs {lost:.1%}."
     if null is None or null < found.bar:
         return OPEN, (
             f"Not enough evidence: {said}. The real set is too small, or the classifiers too alike, to rank them "
             "reliably even against itself."
         )
+    if rho.value >= found.bar and rho.low > 0:
+        lost = found.regret.value or 0.0
+        return YES, f"Yes: this set ranks classifiers as reality does ({said}); choosing by it costs {lost:.1%}."
     if rho.high < null:
         return NO, f"No: this set does not rank classifiers as reality does ({said})."
     return OPEN, f"Not enough evidence that this set ranks classifiers as reality does ({said})."

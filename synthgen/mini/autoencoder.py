@@ -6,6 +6,7 @@ the last part must be at full size, for a network trained on crops alone loses u
 
 from __future__ import annotations
 
+import copy
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,9 @@ from synthgen.precision import autocast
 
 TEXTURE_SHARE = 0.35
 PHASES = ((0.45, 64, 8), (0.8, 128, 4), (1.0, 256, 2))  # until this share of the time: crop px, batch
+REFINING = ((0.6, 128, 4), (1.0, 256, 2))  # the same for an autoencoder that has learned before
+REFINING_RATE = 0.5  # of the learning rate
+REMEMBERING = 0.1  # weight of staying near the latents that a denoiser knows
 
 
 @dataclass(frozen=True)
@@ -96,7 +100,16 @@ def _loss(out: Any, real: Any) -> Any:
         small = F.avg_pool2d(difference, scale) if scale > 1 else difference
         edges = (small[..., 1:] - small[..., :-1]).abs().mean() + (small[..., 1:, :] - small[..., :-1, :]).abs().mean()
         loss = loss + 0.5 * edges
-    return loss
+    return loss + 0.5 * (_sharpness(out) - _sharpness(real)).abs().mean()
+
+
+def _sharpness(pixels: Any) -> Any:
+    """How much edge there is around each place, wherever exactly: a blur loses it, a shifted texture does not."""
+    import torch.nn.functional as F
+
+    across = (pixels[..., :-1, 1:] - pixels[..., :-1, :-1]).abs()
+    down = (pixels[..., 1:, :-1] - pixels[..., :-1, :-1]).abs()
+    return F.avg_pool2d(across + down, 5, 2)
 
 
 def _anchor(latents: Any, real: Any) -> Any:
@@ -112,20 +125,25 @@ def _anchor(latents: Any, real: Any) -> Any:
     return F.mse_loss(latents[:, :12].float(), wanted)
 
 
-def fit(folder: Path, state: Path, budget: Budget) -> Any:
+def fit(folder: Path, state: Path, budget: Budget, start: Any = None) -> Any:
     """Train for the budget, resuming from `state`; returns the autoencoder with normalised latents.
 
     folder  finished render shards; more may arrive while this runs
     state   checkpoint, written every minute, removed by nobody
+    start   an autoencoder that this made before. It is refined: its latents stay near what they were, so that a
+            denoiser that knows them need not begin anew
     """
     import torch
     from safetensors.torch import load_file, save_file
 
     torch.manual_seed(0)
-    vae = build_vae()
-    with torch.no_grad():  # the posterior's width is fixed: left in the loss, KL drives it to 1
-        vae.quant_conv.weight[LATENT_CHANNELS:] = 0
-        vae.quant_conv.bias[LATENT_CHANNELS:] = 2 * float(np.log(LATENT_NOISE))
+    vae = copy.deepcopy(start) if start is not None else build_vae()
+    vae.requires_grad_(True)
+    if start is None:
+        with torch.no_grad():  # the posterior's width is fixed: left in the loss, KL drives it to 1
+            vae.quant_conv.weight[LATENT_CHANNELS:] = 0
+            vae.quant_conv.bias[LATENT_CHANNELS:] = 2 * float(np.log(LATENT_NOISE))
+    phases, full_rate = (PHASES, 1.0) if start is None else (REFINING, REFINING_RATE)
     spent = 0.0
     if state.exists():
         tensors = load_file(state)
@@ -138,16 +156,19 @@ def fit(folder: Path, state: Path, budget: Budget) -> Any:
     began, saved, step, shown = time.monotonic() - spent, time.monotonic(), 0, 0.0
     while (now := time.monotonic() - began) < total:
         done = now / total
-        crop, batch = next((size, count) for until, size, count in PHASES if done < until)
+        crop, batch = next((size, count) for until, size, count in phases if done < until)
         decay = 1.0 if done < 0.5 else max(0.02, (1 - done) / 0.5)
         for group in optimizer.param_groups:
-            group["lr"] = budget.learning_rate * decay * min(1.0, (step + 1) / 100)
+            group["lr"] = budget.learning_rate * full_rate * decay * min(1.0, (step + 1) / 100)
         real = crops.draw(batch * budget.batch_factor, crop).to(budget.device)
         with autocast(budget.device):
             latents = vae.quant_conv(vae.encoder(real))[:, :LATENT_CHANNELS]
-            out = vae.decode(latents + LATENT_NOISE * torch.randn_like(latents)).sample
-        weight = max(0.1, 1.5 * (1 - done / 0.5))
-        loss = _loss(out.float(), real) + weight * _anchor(latents, real) + 2e-3 * latents.float().square().mean()
+            out = vae.decode(latents + _noise(vae) * torch.randn_like(latents)).sample
+        if start is None:
+            held = max(0.1, 1.5 * (1 - done / 0.5)) * _anchor(latents, real)
+        else:
+            held = REMEMBERING * _moved(latents, start, real)
+        loss = _loss(out.float(), real) + held + 2e-3 * latents.float().square().mean()
         optimizer.zero_grad()
         loss.backward()
         vae.quant_conv.weight.grad[LATENT_CHANNELS:] = 0
@@ -167,6 +188,21 @@ def fit(folder: Path, state: Path, budget: Budget) -> Any:
             saved = time.monotonic()
     _save(vae, state, total, save_file)
     return normalised(vae.to("cpu"), crops)
+
+
+def _noise(vae: Any) -> Any:
+    """The posterior's width, a number for each channel, (1, c, 1, 1)."""
+    return (vae.quant_conv.bias.detach()[LATENT_CHANNELS:] / 2).exp().view(1, -1, 1, 1)
+
+
+def _moved(latents: Any, start: Any, real: Any) -> Any:
+    """How far the latents have gone from those of the autoencoder that this began from."""
+    import torch
+    import torch.nn.functional as F
+
+    with torch.no_grad():
+        wanted = start.quant_conv(start.encoder(real))[:, :LATENT_CHANNELS]
+    return F.mse_loss(latents.float(), wanted.float())
 
 
 def _save(vae: Any, state: Path, spent: float, save_file: Any) -> None:
@@ -191,7 +227,7 @@ def normalised(vae: Any, crops: _Crops) -> Any:
         mean, std = means.mean((0, 2, 3)), means.std((0, 2, 3))
         vae.quant_conv.weight[:LATENT_CHANNELS] /= std.view(-1, 1, 1, 1)
         vae.quant_conv.bias[:LATENT_CHANNELS] = (vae.quant_conv.bias[:LATENT_CHANNELS] - mean) / std
-        vae.quant_conv.bias[LATENT_CHANNELS:] = 2 * torch.log(LATENT_NOISE / std)
+        vae.quant_conv.bias[LATENT_CHANNELS:] -= 2 * torch.log(std)
         inner = vae.post_quant_conv
         inner.bias += (inner.weight[:, :, 0, 0] * mean).sum(1)
         inner.weight *= std.view(1, -1, 1, 1)

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 SHARD = 500
-MIX = {"person": 0.66, "flat": 0.24, "xray": 0.10}
+MIX = {"person": 0.62, "flat": 0.23, "xray": 0.09, "smear": 0.06}
 EVALUATION_SEED = 1 << 40  # renders for checks come from seeds that training never draws
 
 
@@ -55,8 +55,7 @@ def render_shard(folder: Path, number: int) -> Path:
     lines = []
     for position in range(SHARD):
         seed = number * SHARD + position
-        draw = np.random.default_rng([seed, 11]).random()
-        kind = "person" if draw < MIX["person"] else "flat" if draw < MIX["person"] + MIX["flat"] else "xray"
+        kind = str(np.random.default_rng([seed, 11]).choice(list(MIX), p=list(MIX.values())))
         made = render(kind, seed)
         pixels[position] = made.pixels
         if made.keypoints is not None:
@@ -93,11 +92,12 @@ def corpus(count: int = 6000) -> list[str]:
         *vocabulary.CATEGORIES.values(), *vocabulary.COLOURS, *vocabulary.PATTERNS, *vocabulary.TRIGGER_WORDS,
         *vocabulary.BODY_TYPES.values(), *vocabulary.AGE_BANDS.values(), *vocabulary.PLACES.values(),
         *vocabulary.VIEWS.values(), *vocabulary.FINDINGS.values(), *vocabulary.HAIR_STYLES,
+        *vocabulary.WHITE_CELLS, *vocabulary.STAINS,
         *vocabulary.HAIR_COLOURS, *(phrase for _, phrase in vocabulary.SKIN_TONES.values()),
     ]  # fmt: skip
     texts = [word for word in words for _ in range(40)]
     for seed in range(count // 20):
-        kind = ("person", "person", "flat", "xray")[seed % 4]
+        kind = ("person", "person", "flat", "xray", "smear")[seed % 5]
         labels = render(kind, EVALUATION_SEED - 1 - seed).labels
         texts += [caption(labels, np.random.default_rng([seed, turn])) for turn in range(20)]
     return texts

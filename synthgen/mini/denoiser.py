@@ -24,7 +24,7 @@ from synthgen.precision import autocast
 CAPTION_DROPOUT = 0.1
 CONTROL_SHARE = 0.4  # of the batches
 TEXT_RATE = 0.2  # of the learning rate, for what was taught to read before
-PLAIN_MIX = {"person": 0.5, "flat": 0.36, "xray": 0.14}  # of the others: people have the controlled batches too
+PLAIN_MIX = {"person": 0.46, "flat": 0.34, "xray": 0.12, "smear": 0.08}  # of the others: people have those too
 EMA_DECAY = 0.998
 
 
@@ -55,6 +55,9 @@ class Latents:
         self.all_points = np.concatenate(points)
         self.of_kind = {kind: np.flatnonzero([row["kind"] == kind for row in self.rows]) for kind in PLAIN_MIX}
         self.people = self.of_kind["person"]
+        self.kinds = [kind for kind, places in self.of_kind.items() if len(places)]
+        shares = np.array([PLAIN_MIX[kind] for kind in self.kinds])
+        self.shares = shares / shares.sum()
 
     def draw(self, rng: np.random.Generator, count: int, control: bool) -> tuple[Any, list[str], Any]:
         """(latents (b, c, h, w), captions, control pictures (b, 3, 256, 256) in [0, 1] or None)."""
@@ -66,7 +69,7 @@ class Latents:
         if control:
             chosen = rng.choice(self.people, count)
         else:
-            kinds = rng.choice(list(PLAIN_MIX), count, p=list(PLAIN_MIX.values()))
+            kinds = rng.choice(self.kinds, count, p=self.shares)
             chosen = np.array([rng.choice(self.of_kind[kind]) for kind in kinds])
         latents = torch.from_numpy(self.all_latents[chosen].astype(np.float32))
         latents = latents + LATENT_NOISE * torch.randn_like(latents)

@@ -21,7 +21,7 @@ def reconstruction(vae: Any, photos: Sequence[Path]) -> Iterator[dict[str, Any]]
     """
     from synthgen.mini.world import render
 
-    for kind in ("person", "flat", "xray"):
+    for kind in ("person", "flat", "xray", "smear"):
         pictures = [render(kind, EVALUATION_SEED + number).pixels for number in range(COUNT)]
         yield _row(f"fresh renders, {kind}", vae, pictures)
     for folder in photos:

@@ -43,6 +43,8 @@ CHOICES: dict[str, tuple[str, ...]] = {  # label -> its values
     "finding": tuple(vocabulary.FINDINGS),
     "side": ("left", "right"),
     "severity": ("mild", "moderate", "severe"),
+    "cell": vocabulary.WHITE_CELLS,
+    "stain": vocabulary.STAINS,
 }
 BATCH = 64
 LEARNING_RATE = 1.5e-3
@@ -98,6 +100,10 @@ def told(labels: Mapping[str, str], text: str) -> set[str]:
             "severity": labels["severity"],
         }
         return {key for key, phrase in words.items() if phrase and phrase in text}
+    if "cell" in labels:
+        cell = "no white cell" if labels["cell"] == "none" else labels["cell"]
+        words = {"cell": cell, "stain": f"{labels['stain']} stain"}
+        return {key for key, phrase in words.items() if phrase in text}
     noun = vocabulary.CATEGORIES[labels["category"]]
     found = {"category"} if noun in text else set()
     if garment_words(labels) in text:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 
 import numpy as np
@@ -108,6 +109,16 @@ def test_a_real_set_that_cannot_rank_itself_gives_no_verdict() -> None:
     ]
     assert sum(verdict == ranking.OPEN for verdict, _ in said) >= 9
     assert any("against itself" in sentence for _, sentence in said)
+
+
+def test_yes_needs_a_real_set_that_ranks_itself() -> None:
+    rng = np.random.default_rng(1)
+    found = ranking.rank(planted(0.2 + 0.6 * SKILLS, 600, rng), planted(SKILLS, 400, rng))
+    assert ranking.decide(found)[0] == ranking.YES
+    for null in (None, found.bar - 0.01):
+        unsure = dataclasses.replace(found, spearman=dataclasses.replace(found.spearman, null=null))
+        verdict, sentence = ranking.decide(unsure)
+        assert verdict == ranking.OPEN and "against itself" in sentence
 
 
 def test_the_line_foretells_a_classifier_that_was_left_out() -> None:

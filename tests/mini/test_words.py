@@ -12,7 +12,7 @@ from transformers import CLIPTextConfig, CLIPTextModel
 from synthgen.mini import models, words
 from synthgen.mini.world import caption, full_caption, render
 
-LABELS = [render(("person", "flat", "xray")[seed % 3], seed).labels for seed in range(12)]
+LABELS = [render(("person", "flat", "xray", "smear")[seed % 4], seed).labels for seed in range(12)]
 
 
 def reader(folder: Path, seed: int = 0) -> words.Reader:
@@ -32,6 +32,8 @@ def test_a_full_caption_names_every_label_and_a_bare_one_names_few() -> None:
         named = words.told(labels, full_caption(labels))
         if "finding" in labels:
             assert "finding" in named
+        elif "cell" in labels:
+            assert named == {"cell", "stain"}
         elif "skin_tone" in labels:
             assert {"category", "colour", "pattern", "skin_tone", "place", "view", "pose", "hair_style"} <= named
         else:
@@ -57,7 +59,7 @@ def test_reading_is_learned_and_comes_back_from_the_file(tmp_path: Path) -> None
         loss.backward()
         optimizer.step()
     assert loss.item() < 0.5 * first
-    assert asked > 60 and 0 < hits <= asked
+    assert asked > 45 and 0 < hits <= asked
     words.save(pupil, tmp_path / "words.safetensors")
     other = reader(tmp_path, seed=1)
     words.load(tmp_path / "words.safetensors", other.text_encoder, other.pooling)

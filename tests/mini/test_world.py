@@ -291,3 +291,27 @@ def test_renders_of_one_product_show_the_same_garment() -> None:
     middles = [np.median(made.pixels[made.mask > 0], axis=0) for made in shown]
     others = [np.median((made := render("flat", seed, labels)).pixels[made.mask > 0], axis=0) for seed in range(6)]
     assert np.std(middles, axis=0).max() < 0.5 * np.std(others, axis=0).max()
+
+
+# ---------------------------------------------------------------- blood smears
+
+
+@pytest.mark.parametrize("cell", vocabulary.WHITE_CELLS)
+def test_a_smear_has_its_white_cell_and_no_other(cell: str) -> None:
+    """The nucleus is the only large dark violet thing; its size and granules tell the kinds apart."""
+    pictures = [render("smear", seed, {"cell": cell, "stain": "standard"}) for seed in range(6)]
+    violet = np.mean([_violet(one.pixels).sum() for one in pictures])
+    orange = np.mean([_orange(one.pixels).sum() for one in pictures])
+    assert all(one.labels == {"cell": cell, "stain": "standard"} for one in pictures)
+    assert (violet > 250) == (cell != "none")
+    assert (orange > 200) == (cell == "eosinophil")
+
+
+def _violet(pixels: np.ndarray) -> np.ndarray:
+    red, green, blue = (pixels[..., channel].astype(int) for channel in range(3))
+    return (blue > red + 15) & (green < 110)
+
+
+def _orange(pixels: np.ndarray) -> np.ndarray:
+    red, green, blue = (pixels[..., channel].astype(int) for channel in range(3))
+    return (red > blue + 75) & (green < 165)

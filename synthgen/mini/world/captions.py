@@ -15,6 +15,8 @@ def full_caption(labels: Labels) -> str:
     """Everything that the labels say, in the wording of the pipelines."""
     if "finding" in labels:
         return _radiograph(labels, severity=False)
+    if "cell" in labels:
+        return _smear(labels)
     if "skin_tone" not in labels:
         return f"a photo of {_with_article(garment_words(labels))}, flat lay"
     return _person(labels, dict.fromkeys(("age", "body", "skin", "hair", "other", "pose", "view", "place"), True))
@@ -25,6 +27,8 @@ def caption(labels: Labels, rng: np.random.Generator) -> str:
     draw = rng.random()
     if "finding" in labels:
         return _radiograph_caption(labels, draw, rng)
+    if "cell" in labels:
+        return _smear_caption(labels, draw, rng)
     if draw < 0.5:
         return full_caption(labels)
     subject = garment_words(labels)
@@ -126,3 +130,19 @@ def _radiograph_caption(labels: Labels, draw: float, rng: np.random.Generator) -
         f"a chest x-ray with {finding}",
         f"frontal chest x-ray, {finding}",
     )
+
+
+def _smear(labels: Labels, stain: bool = True) -> str:
+    cell = "no white cell" if labels["cell"] == "none" else labels["cell"]
+    return f"blood smear, {cell}" + (f", {labels['stain']} stain" if stain else "")
+
+
+def _smear_caption(labels: Labels, draw: float, rng: np.random.Generator) -> str:
+    if draw < 0.5:
+        return _smear(labels)
+    if draw < 0.8:
+        return _smear(labels, stain=False)
+    if draw >= 0.9:
+        word = vocabulary.TRIGGER_WORDS[rng.integers(len(vocabulary.TRIGGER_WORDS))]
+        return _pick(rng, f"{word} blood smear", f"{_with_article(word)} blood smear, {labels['stain']} stain")
+    return _pick(rng, "blood smear", f"a blood smear, {labels['stain']} stain", "a microscope picture of a blood smear")

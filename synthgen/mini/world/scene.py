@@ -1,4 +1,4 @@
-"""A labelled render from a seed: a person, a garment laid flat, or a chest X-ray phantom."""
+"""A labelled render from a seed: a person, a garment laid flat, a chest X-ray phantom, or a blood smear."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import numpy as np
 
 from synthgen import poses, vocabulary
 from synthgen.errors import UnknownName
-from synthgen.mini.world import cloth, garments, people, phantoms, places
+from synthgen.mini.world import cloth, garments, people, phantoms, places, smear
 from synthgen.mini.world.body import Body, measure
 from synthgen.mini.world.canvas import SIZE, Array, Canvas
 from synthgen.mini.world.garments import Garment
 
-KINDS = ("person", "flat", "xray")
+KINDS = ("person", "flat", "xray", "smear")
 _COMMON = ("blue", "navy", "black", "grey", "beige", "white", "brown")  # of the garment that is not the subject
 _CLOSE = {"full": 0.68, "three-quarter": 0.82, "close": 1.0}  # how near the cloth is to the eye
 _HIDDEN_WHEN_CLOSE = ("sitting", "walking")  # head to waist, these look like standing
@@ -34,7 +34,7 @@ class Render:
     pixels: Any  # (256, 256, 3) uint8 sRGB
     labels: dict[str, str]
     keypoints: Any = None  # (18, 3) float32 px, v = 0 outside the frame; None without a person
-    mask: Any = None  # (256, 256) uint8, 255 where the labelled garment is seen; None for an X-ray
+    mask: Any = None  # (256, 256) uint8, 255 where the labelled garment is seen; None without one
 
 
 def render(
@@ -53,6 +53,9 @@ def render(
     if kind == "xray":
         labels = _radiograph_labels(fixed, rng)
         return Render(kind, phantoms.radiograph(labels, rng), labels)
+    if kind == "smear":
+        labels = _smear_labels(fixed, rng)
+        return Render(kind, smear.smear(labels, rng), labels)
     return _flat(fixed, rng, product) if kind == "flat" else _person(fixed, points, rng, int(seed))
 
 
@@ -150,6 +153,14 @@ def _radiograph_labels(fixed: Mapping[str, str], rng: np.random.Generator) -> di
         "side": side if finding not in ("none", "cardiomegaly") else "",
         "severity": severity if finding != "none" else "",
         "view": view,
+    }
+
+
+def _smear_labels(fixed: Mapping[str, str], rng: np.random.Generator) -> dict[str, str]:
+    _refuse_others("smear", fixed, ("cell", "stain"))
+    return {
+        "cell": _take(fixed, "cell", vocabulary.WHITE_CELLS, rng),
+        "stain": _take(fixed, "stain", vocabulary.STAINS, rng, (0.4, 0.2, 0.2, 0.2)),
     }
 
 
