@@ -28,9 +28,10 @@ WINDOW_SCALES = (26, 29, 32, 36, 40)  # px that a whole query is scaled to befor
 CONTRAST_PX = {SIDE: 4.0, WINDOW_SIDE: 2.0}  # reach of local contrast
 CONTRAST_FLOOR = 2.0  # grey levels: flat ground must not be blown up to noise
 # Near-duplicates lie three times as far below the median as the nearest twentieth of other groups does, and below this
-# share of it, for of few images that twentieth is not well known. Of the X-rays in benchmarks/copy_gate.py the nearest
+# share of the median, for of few images that twentieth is not well known. Of the X-rays in benchmarks/copy_gate.py the nearest
 # image of another patient lies at 0.8.
 NEAR, NEAR_SHARE = -3.0, 0.75
+TO_TWENTIETH = 2.44  # times as far as the quartile lies the twentieth, of normal values; few copies do not shift it
 FAR = 9.0  # beyond any distance between unit vectors
 SAMPLE = 400  # training images that the distances between groups are learned from
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
@@ -55,7 +56,7 @@ class Nearness:
     index: np.ndarray  # of the training image
     distance: np.ndarray  # 0 is the same; 1 is what the nearest image of another group usually has
     ratio: np.ndarray  # to the distance of the nearest image outside the group of the nearest
-    score: np.ndarray  # the less, the nearer; 0 is usual between groups, -1 is their nearest twentieth
+    score: np.ndarray  # the less, the nearer; 0 is usual between groups, -1 about their nearest twentieth
     twin: np.ndarray  # bool: a near-duplicate, by distance alone
 
 
@@ -93,21 +94,21 @@ class Reference:
 
     def nearness(self, pictures: np.ndarray) -> Nearness:
         """How near pictures come, (n, 64, 64) float32 grey levels each."""
-        return self._nearness(self._distances(pictures))
+        return self._nearness(self.distances(pictures))
 
     def _between_groups(self) -> np.ndarray:
         """Median and spread of distance and ratio to the nearest image of another group: what is usual."""
         import numpy as np
 
         chosen = np.random.default_rng(0).permutation(len(self.images))[:SAMPLE]
-        found = self._distances(self.images.greys[chosen])
+        found = self.distances(self.images.greys[chosen])
         found[:, self.groups[chosen][:, None] == self.groups[None]] = FAR
         usual = []
         for distances in found:
             rows = []
             for values in self._first(distances)[1:]:
-                median, low = np.quantile(values, [0.5, 0.05])
-                rows.append([median, max(median - low, 0.01 * abs(median), 1e-6)])
+                median, low = np.quantile(values, [0.5, 0.25])
+                rows.append([median, max(TO_TWENTIETH * (median - low), 0.01 * abs(median), 1e-6)])
             usual.append(rows)
         return np.array(usual)
 
@@ -138,7 +139,7 @@ class Reference:
         outside = np.where(self.groups[nearest][:, None] == self.groups[None], FAR, distances).min(axis=1)
         return nearest, first, np.where(outside < FAR, first / np.maximum(outside, 1e-6), 1.0)
 
-    def _distances(self, pictures: np.ndarray) -> np.ndarray:
+    def distances(self, pictures: np.ndarray) -> np.ndarray:
         """(2, n, m): of whole pictures and of windows, the least over all views of the query."""
         import numpy as np
 
@@ -225,7 +226,7 @@ def joined(images: Images) -> tuple[str, ...]:
     reference = Reference(images)
     if reference.alone or len(images) < 3:
         return tuple(names)
-    distances = reference._distances(images.greys)
+    distances = reference.distances(images.greys)
     near = (distances <= np.array([_near(*rows[0]) for rows in reference._usual])[:, None, None]).any(axis=0)
     for one, other in np.argwhere(np.triu(near, 1)):
         if names[one] != names[other]:
