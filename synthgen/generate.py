@@ -6,7 +6,6 @@ recipes.load -> licenses.require -> plan.jobs -> store.pending -> pose.prepare -
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -254,9 +253,9 @@ def _make(store: Run, ready: Prepared, request: GenerateRequest, marker: marks.M
         if "pose" not in job.requested:
             return job, None
         steering = pose.prepare(job, int(settings["size"]), ready.own_poses)
-        points = json.dumps([[round(float(value), 1) for value in point] for point in steering.keypoints])
-        told = {**job.requested, "pose_name": steering.pose_name, "keypoints": points}
-        return replace(job, requested=told), steering.control
+        return replace(job, requested={**job.requested, **steering.labels}), steering.control
+
+    engine = local.Engine(base, steer, settings, store.batch_tolerance)
 
     with Progress(request.count, f"generate {ready.folder.name}", "pictures", already=store.made) as progress:
         for attempt in range(TRIES):
@@ -265,7 +264,7 @@ def _make(store: Run, ready: Prepared, request: GenerateRequest, marker: marks.M
                 continue
             members = [job for job in ready.jobs if store.rejections(job) >= attempt]
             jobs = [_at(job, attempt) for job in members]
-            for pictures in local.draw(base, jobs, wanted, steer, settings):
+            for pictures in engine.draw(jobs, wanted):
                 for picture in pictures:
                     settled = images.greyed(picture) if ready.grey else picture
                     _judge(store, settled, judges, context, marker, progress)

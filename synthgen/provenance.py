@@ -66,6 +66,7 @@ def record(picture: Picture, context: Context, judgements: Sequence[Judgement] =
         "base": context.base,
         "adapters": context.adapters,
         "settings": context.settings,
+        **({"drawn": picture.drawn} if picture.drawn else {}),
         "job": {"id": job.id, "index": job.index, "attempt": job.attempt, "category": job.category},
         "prompt": job.prompt,
         "prompt_sha256": _text_sha256(_plain(job.prompt)),

@@ -104,6 +104,7 @@ class Picture:
     job: Job
     pixels: Any  # (h, w, 3) uint8 sRGB numpy array
     control: Any = None  # the control picture it was drawn with, (h, w, 3) uint8, or None
+    drawn: Mapping[str, Any] = field(default_factory=dict)  # device, batch, row in it, batch_tolerance_levels
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,8 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ROOMS,
     ("engines",),
     ("train", "training_report", "generate", "adapter_choice", "evaluate", "evaluation_report", "evaluation_sets",
-     "evaluation_parts", "export", "ingest", "verify", "revoke"),
+     "evaluation_parts", "export", "ingest", "verify", "revoke",
+     "replay", "sweep", "blend"),
     ("cli", "__main__"),
 )  # fmt: skip
 NAMES_THAT_SAY_NOTHING = {"utils", "util", "common", "helpers", "helper", "misc", "manager", "managers"}

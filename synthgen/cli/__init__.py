@@ -41,6 +41,7 @@ COMMANDS = {  # name -> module:object; a module is imported when its command is 
     "licenses": "licenses:licenses",
     "adapters": "adapters:adapters",
     "verify": "verify:verify",
+    "replay": "replay:replay",
     "revoke": "revoke:revoke",
 }
 STOPPED_EXIT_CODE = Stopped.exit_code
