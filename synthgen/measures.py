@@ -28,8 +28,8 @@ WINDOW_SCALES = (26, 29, 32, 36, 40)  # px that a whole query is scaled to befor
 CONTRAST_PX = {SIDE: 4.0, WINDOW_SIDE: 2.0}  # reach of local contrast
 CONTRAST_FLOOR = 2.0  # grey levels: flat ground must not be blown up to noise
 # Near-duplicates lie three times as far below the median as the nearest twentieth of other groups does, and below this
-# share of the median, for of few images that twentieth is not well known. Of the X-rays in benchmarks/copy_gate.py the nearest
-# image of another patient lies at 0.8.
+# share of the median, for of few images that twentieth is not well known. The nearest image of another patient lies at
+# 0.8 of it among the X-rays of benchmarks/copy_gate.py.
 NEAR, NEAR_SHARE = -3.0, 0.75
 TO_TWENTIETH = 2.44  # times as far as the quartile lies the twentieth, of normal values; few copies do not shift it
 FAR = 9.0  # beyond any distance between unit vectors
