@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from pathlib import Path
 
 from synthgen import photo_table, vocabulary
 from synthgen.errors import RequestError
@@ -28,17 +29,10 @@ def write(image_set: ImageSet, trigger: str, grammar: Grammar | None = None) -> 
     """
     if not re.fullmatch(r"[^\s,<>:()\[\]{}]{1,40}", trigger):
         raise RequestError(f"the trigger word is '{trigger}'; wanted one word without spaces or signs, such as sks.")
-    table = photo_table.read(image_set.folder)
-    folders = dict.fromkeys([image_set.folder, *(photo.path.parent for photo in image_set.photos)])
-    entries = [entry for folder in folders for entry in folder.iterdir()]
-    texts = [entry for entry in entries if entry.suffix.lower() == ".txt" and entry.is_file()]
-    sidecars = {(entry.parent, photo_table.key(entry.stem)): entry for entry in texts}
+    words = stated(image_set)
     photos = []
     for photo in image_set.photos:
-        sidecar = sidecars.get((photo.path.parent, photo_table.key(photo.path.stem)))
-        said = _one_line(photo_table.read_text(sidecar, MAX_BYTES)) if sidecar else ""
-        if photo.path.parent == image_set.folder:
-            said = said or _cell(table.get(photo_table.key(photo.path.name), {}))
+        said = words.get(photo.path, "")
         if grammar is None:
             noun = subject(trigger, photo.category or image_set.category)
             made = flat_lay(noun)
@@ -46,6 +40,24 @@ def write(image_set: ImageSet, trigger: str, grammar: Grammar | None = None) -> 
             noun, made = grammar(photo)
         photos.append(replace(photo, caption=_with_trigger(said, noun.split()[0], noun) if said else made))
     return replace(image_set, photos=tuple(photos))
+
+
+def stated(image_set: ImageSet) -> dict[Path, str]:
+    """Photo -> the user's own words about the photo, for the photos that have any."""
+    table = photo_table.read(image_set.folder)
+    folders = dict.fromkeys([image_set.folder, *(photo.path.parent for photo in image_set.photos)])
+    entries = [entry for folder in folders for entry in folder.iterdir()]
+    texts = [entry for entry in entries if entry.suffix.lower() == ".txt" and entry.is_file()]
+    sidecars = {(entry.parent, photo_table.key(entry.stem)): entry for entry in texts}
+    found = {}
+    for photo in image_set.photos:
+        sidecar = sidecars.get((photo.path.parent, photo_table.key(photo.path.stem)))
+        said = _one_line(photo_table.read_text(sidecar, MAX_BYTES)) if sidecar else ""
+        if photo.path.parent == image_set.folder:
+            said = said or _cell(table.get(photo_table.key(photo.path.name), {}))
+        if said:
+            found[photo.path] = said
+    return found
 
 
 def subject(trigger: str, category: str) -> str:
@@ -60,11 +72,13 @@ def flat_lay(noun: str) -> str:
     return f"a photo of {vocabulary.article(noun)}{noun}, flat lay"
 
 
-def _with_trigger(said: str, trigger: str, noun: str) -> str:
+def has_trigger(said: str, trigger: str) -> bool:
     """Whole words count: "asks" does not hold "sks"."""
-    if re.search(rf"(?<!\w){re.escape(trigger)}(?!\w)", said, flags=re.IGNORECASE):
-        return said
-    return f"{noun}, {said}"
+    return bool(re.search(rf"(?<!\w){re.escape(trigger)}(?!\w)", said, flags=re.IGNORECASE))
+
+
+def _with_trigger(said: str, trigger: str, noun: str) -> str:
+    return said if has_trigger(said, trigger) else f"{noun}, {said}"
 
 
 def _cell(row: Mapping[str, str]) -> str:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["greyed", "is_grey", "pixels", "read", "rights_beside", "square", "views"]
 
 COMPANIONS = (".txt", ".toml", ".csv", ".json", ".jsonl", ".md")  # captions, tables, rights: never meant as pictures
+MASKS = "masks"  # the sub-folder that holds no concept of its own: where the product is in each photo
 LITTER = ("thumbs.db", "desktop.ini")
 SMALL_PX = 256  # the copy that near-duplicates are looked for in
 HASH_BITS = 4  # of 64: at most so many may differ between near-duplicates
@@ -188,7 +189,7 @@ def _offered(folder: Path) -> tuple[list[Path], list[tuple[str, str]]]:
         if entry.name.startswith(".") or suffix in COMPANIONS or entry.name.lower() in LITTER:
             continue
         if entry.is_dir() and not entry.is_symlink():
-            if _has_pictures(entry):
+            if entry.name != MASKS and _has_pictures(entry):
                 skipped.append((entry.name + "/", "a sub-folder is not part of this set"))
         elif entry.is_symlink() and not entry.resolve().is_relative_to(home):
             skipped.append((entry.name, "a link that leads out of the folder"))

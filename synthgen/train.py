@@ -21,29 +21,32 @@ import numpy as np
 from synthgen import (
     adapters,
     bases,
+    captions,
     card,
     checkpoint,
     images,
     licensee,
     licenses,
+    photo_check,
     photo_split,
     rights_file,
     rooms,
     run_lock,
+    text_length,
     training_report,
 )
+from synthgen.caption_lint import Words
 from synthgen.card import Card
 from synthgen.errors import RequestError, SynthgenError, UnfitAdapter
 from synthgen.progress import Progress
 from synthgen.provenance import canonical_json
+from synthgen.training_loop import Loop, Material
 from synthgen.types import Asset, ImageSet, Photo, Rights, Taught
 from synthgen.vocabulary import CATEGORIES, category_of
 
 LEAST_VIEWS = 48  # a few photos are shown in this many views, many photos in two views each
 CHECKED = 12  # held-out photos that the validation loss is taken on
 PRESERVED = 16  # pictures of the class, drawn by the base itself, that must not change
-PRESERVED_PER_BATCH = 2
-CHECK_TIMES = (0.9, 0.65, 0.4, 0.15)  # of the schedule, for the validation loss; noise is fixed too
 LEAST_EFFECT = 1.0  # grey levels (0 to 255) that the adapter must change test pictures by, on average
 
 
@@ -68,6 +71,7 @@ class TrainRequest:
     reading: str = "strict"
     rights: Rights | None = None
     category: str = ""
+    ignore_blocks: bool = False  # train whatever the check of the photos says
     domain: str = "apparel"
     told: Mapping[str, Any] = field(
         default_factory=dict
@@ -83,18 +87,6 @@ class Lesson:
     taught: Taught
     kept: Taught  # what the base draws of the class, and must go on to draw
     digest: str
-
-
-@dataclass(frozen=True)
-class Material:
-    """All that the loop reads, encoded once. Latents (n, c, h, w), words (n, tokens, width), both float32."""
-
-    latents: Any
-    words: Any
-    held_latents: Any
-    held_words: Any
-    kept_latents: Any  # pictures of the class by the base itself
-    kept_words: Any
 
 
 def fit(request: TrainRequest) -> Path:
@@ -120,6 +112,7 @@ def fit(request: TrainRequest) -> Path:
             news = _restate(folder, photos)
             training_report.say(f"{folder} is already trained on these photos; {news}.")
             return folder
+        _check(request, module, identity, photos)
         base = module.load(identity, request.device)
         checkpoint.prepare(folder, digest)
         kept = getattr(module, "TAUGHT", {}).get(request.domain, taught)
@@ -155,6 +148,34 @@ def _read(request: TrainRequest) -> ImageSet:
     if request.category:
         photos = replace(photos, photos=tuple(replace(photo, category=category) for photo in photos.photos))
     return replace(photos, category=category)
+
+
+def look(request: TrainRequest, progress: Progress) -> photo_check.Report:
+    """What `synthgen doctor --images` shows: the photos of a request as this training would see them."""
+    module, source = bases.choose(request.base)
+    photos = captions.write(images.read(request.images, request.rights), request.trigger)
+    progress.total = len(photos.photos)
+    return _looked(request, module, module.identify(source), photos, progress)
+
+
+def _looked(
+    request: TrainRequest, module: Any, identity: Any, photos: ImageSet, progress: Progress
+) -> photo_check.Report:
+    words = Words(request.trigger, *text_length.of(identity.folder))
+    flat = request.domain == "apparel"  # a product lies on its ground; an X-ray has none
+    return photo_check.look(photos, module.side(identity), words, find=flat, tell=progress.step)
+
+
+def _check(request: TrainRequest, module: Any, identity: Any, photos: ImageSet) -> photo_check.Report:
+    """The same checks before training: what is found is said, what blocks is raised."""
+    with Progress(len(photos.photos), "look at", "photos") as progress:
+        report = _looked(request, module, identity, photos, progress)
+    for finding in report.findings:
+        if finding.check != "duplicates":  # said when they were read
+            training_report.say(f"{finding.level}: {finding.line}")
+    if not request.ignore_blocks:
+        report.require()
+    return report
 
 
 def _assets(identity: Any, photos: ImageSet) -> list[Asset]:
@@ -309,84 +330,3 @@ def _material(base: Any, train: list[Photo], held: list[Photo], lesson: Lesson, 
         torch.cat(latents), base.encode_texts(texts), base.encode_pixels(np.stack([view for view, _ in checks])),
         held_words, base.encode_pixels(kept), base.encode_texts(said),
     )  # fmt: skip
-
-
-class Loop:
-    """The steps themselves. Stateless in its randomness: step k draws from (seed, k)."""
-
-    def __init__(self, base: Any, material: Material, settings: checkpoint.Settings) -> None:
-        import torch
-
-        self.base, self.material, self.settings = base, material, settings
-        torch.manual_seed(settings.seed)
-        self.parameters = base.add_adapter(settings.rank, settings.alpha)
-        self.optimizer = torch.optim.AdamW(
-            self.parameters.values(), lr=settings.learning_rate, betas=(0.9, 0.99), weight_decay=1e-4
-        )
-        self.epoch = max(20, math.ceil(len(material.latents) / settings.batch))
-
-    def run(self, folder: Path) -> checkpoint.Losses:
-        """Train to the end and leave the best weights, by validation loss, in the base."""
-        import torch
-
-        losses, first = checkpoint.load(folder, self.parameters, self.optimizer)
-        if not losses.validation:
-            losses.note(0, self.validate(), self.parameters)
-        with Progress(self.settings.steps, "train", "steps", already=first) as progress:
-            for step in range(first, self.settings.steps):
-                warm = min(1.0, (step + 1) / 10)
-                decay = 0.1 + 0.9 * min(1.0, (self.settings.steps - step) / (0.4 * self.settings.steps))
-                for group in self.optimizer.param_groups:
-                    group["lr"] = self.settings.learning_rate * warm * decay
-                loss = self.step_loss(step)
-                self.optimizer.zero_grad()
-                loss.backward()
-                torch.nn.utils.clip_grad_norm_(self.parameters.values(), 1.0)
-                self.optimizer.step()
-                losses.training.append(round(loss.item(), 5))
-                last = step + 1 == self.settings.steps
-                if (step + 1) % self.epoch == 0 or last:
-                    losses.note(step + 1, self.validate(), self.parameters)
-                    checkpoint.save(folder, step + 1, self.parameters, self.optimizer, losses)
-                progress.step(1, f"loss {losses.training[-1]:.3f}, held-out {losses.validation[-1][1]:.4f}")
-        losses.restore(self.parameters)
-        return losses
-
-    def step_loss(self, step: int) -> Any:
-        """Loss of one batch: the product's views, and the class as the base itself sees it."""
-        import torch
-
-        rng = np.random.default_rng([self.settings.seed, step, 5])
-        product = max(1, self.settings.batch - PRESERVED_PER_BATCH)
-        chosen = torch.from_numpy(rng.integers(len(self.material.latents), size=product))
-        loss = self.base.loss(*self._draw(self.material.latents[chosen], self.material.words[chosen], rng)).mean()
-        kept = torch.from_numpy(rng.integers(len(self.material.kept_latents), size=PRESERVED_PER_BATCH))
-        return (
-            loss
-            + 0.5
-            * self.base.preservation_loss(
-                *self._draw(self.material.kept_latents[kept], self.material.kept_words[kept], rng)
-            ).mean()
-        )
-
-    def _draw(self, latents: Any, words: Any, rng: np.random.Generator) -> tuple[Any, Any, Any, Any]:
-        import torch
-
-        count = len(latents)
-        spread = (rng.permutation(count) + rng.random(count)) / count * self.base.train_steps
-        noise = torch.from_numpy(rng.standard_normal(tuple(latents.shape), dtype=np.float32)).to(latents.device)
-        return latents, words, torch.from_numpy(spread.astype(np.int64)).to(latents.device), noise
-
-    def validate(self) -> float:
-        """Loss on held-out views at fixed times with fixed noise: comparable from step to step."""
-        import torch
-
-        rng = np.random.default_rng([self.settings.seed, 77])
-        total = 0.0
-        for time_share in CHECK_TIMES:
-            latents, words = self.material.held_latents, self.material.held_words
-            noise = torch.from_numpy(rng.standard_normal(tuple(latents.shape), dtype=np.float32)).to(latents.device)
-            moment = torch.full((len(latents),), int(time_share * self.base.train_steps), device=latents.device)
-            with torch.no_grad():
-                total += float(self.base.loss(latents, words, moment, noise).mean())
-        return round(total / len(CHECK_TIMES), 6)

@@ -99,6 +99,12 @@ def places(identity: Identity) -> dict[str, tuple[int, ...]]:
     return found
 
 
+def side(identity: Identity) -> int:
+    """Side of its pictures in px. Loads no tensor."""
+    unet, vae = (json.loads((identity.folder / part / "config.json").read_text()) for part in ("unet", "vae"))
+    return int(unet["sample_size"]) * 2 ** (len(vae["block_out_channels"]) - 1)
+
+
 def load(identity: Identity, device: str = "") -> Base:
     """The base, ready to train an adapter or to draw. device "" takes cuda, mps or cpu, the first that is there."""
     import torch

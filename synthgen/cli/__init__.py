@@ -40,6 +40,7 @@ COMMANDS = {  # name -> module:object; a module is imported when its command is 
     "copy": "listing:copy",
     "licenses": "licenses:licenses",
     "adapters": "adapters:adapters",
+    "doctor": "doctor:doctor",
     "verify": "verify:verify",
     "replay": "replay:replay",
     "revoke": "revoke:revoke",
