@@ -50,6 +50,7 @@ class GenerateRequest:
     count: int
     pipeline: str = ""
     base: str = ""
+    controlnet: str = ""  # folder of a ControlNet for poses, for a base that has none inside
     adapters: tuple[str, ...] = ()
     no_adapter: bool = False
     seed: int = 0
@@ -154,10 +155,9 @@ def _check_use(folder: Path, request: GenerateRequest) -> None:
 def _prepare(request: GenerateRequest) -> Prepared:
     uses = adapter_choice.chosen(request)
     cards = tuple(adapters.load_card(use.path) for use in uses)
-    module, source = bases.choose(request.base or _base_of(cards))
-    identity = module.identify(source)
+    module, identity = bases.find(request.base or _base_of(cards), request.controlnet)
     fits = adapter_choice.fits(uses, cards, module, identity, request)
-    recipe = _recipe(request, cards)
+    recipe = _recipe(request, cards, module.settings(identity))
     _check_size(int(recipe.settings["size"]), module.SIDE_STEP, identity.id)
     about = licensee.circumstances(licenses.Circumstances(request.reading))
     verdict = licenses.require(_assets(identity, cards, request), request.use, about=about)
@@ -172,6 +172,7 @@ def _prepare(request: GenerateRequest) -> Prepared:
     hashes = {
         **({"grey": "mean of the channels"} if taught.grey else {}),
         "base": identity.sha256,
+        **identity.control_hash(),
         **{f"adapter {number} on": fit for number, fit in enumerate(fits) if fit != lora_fit.EXACT},
         **{f"adapter {number}": card.weights_sha256 for number, card in enumerate(cards)},
         **{f"pose {item.name}": sha256(item.points.tobytes()).hexdigest() for item in own},
@@ -215,17 +216,21 @@ def _base_of(cards: Sequence[Any]) -> str:
     return str(cards[0].base)
 
 
-def _recipe(request: GenerateRequest, cards: Sequence[Any]) -> Recipe:
+def _recipe(request: GenerateRequest, cards: Sequence[Any], preset: Mapping[str, Any]) -> Recipe:
     recipe = recipes.load(request.pipeline or (cards[0].domain if cards else "") or adapter_choice.DEFAULT_PIPELINE)
     chosen = {
+        **{key: value for key, value in preset.items() if key not in recipes.stated(recipe)},
         "threads": recipe.settings.get("threads") or os.cpu_count() or 1,
+    }
+    said = {
         "num_inference_steps": request.steps or None,
         "guidance_scale": request.guidance,
         "batch": request.batch or None,
         "size": request.size or None,
     }
+    chosen |= {key: value for key, value in said.items() if value is not None}
     recipe = replace(recipe, prompt=adapters.from_prompt(recipe.prompt)[0])
-    recipe = recipes.adjusted(recipe, {key: value for key, value in chosen.items() if value is not None})
+    recipe = recipes.adjusted(recipe, chosen)
     if request.strict:
         strict = {gate: "off" if mode == "off" else "reject" for gate, mode in recipe.gates.items()}
         recipe = replace(recipe, gates=strict)
@@ -233,9 +238,8 @@ def _recipe(request: GenerateRequest, cards: Sequence[Any]) -> Recipe:
 
 
 def _assets(identity: Any, cards: Sequence[Any], request: GenerateRequest) -> list[Asset]:
-    base = Asset("base", identity.id, identity.license, identity.sha256)
     poses = [Asset("poses", file.name, "unknown") for file in request.poses]
-    return [base, *(adapters.asset(card) for card in cards), *poses]
+    return [*identity.assets(), *(adapters.asset(card) for card in cards), *poses]
 
 
 def _make(store: Run, ready: Prepared, request: GenerateRequest, marker: marks.Marker) -> None:
@@ -248,9 +252,13 @@ def _make(store: Run, ready: Prepared, request: GenerateRequest, marker: marks.M
     settings = ready.recipe.settings
     base = ready.module.load(ready.identity, request.device)
     base.attach(ready.uses)
+    if not base.steered and any("pose" in job.requested for job in ready.jobs[:1]):
+        adapter_choice.say(
+            f"{ready.module.without_control(ready.identity)} Poses are asked for in words only; no keypoints are told."
+        )
 
     def steer(job: Job) -> tuple[Job, Any]:
-        if "pose" not in job.requested:
+        if "pose" not in job.requested or not base.steered:
             return job, None
         steering = pose.prepare(job, int(settings["size"]), ready.own_poses)
         return replace(job, requested={**job.requested, **steering.labels}), steering.control
@@ -327,7 +335,7 @@ def _context(ready: Prepared) -> provenance.Context:
         for use, card, fit in zip(ready.uses, ready.cards, ready.fits, strict=True)
     )  # fmt: skip
     return provenance.Context(
-        base={"id": identity.id, "sha256": identity.sha256, "license": identity.license},
+        base=identity.told(),
         adapters=told,
         verdict=ready.verdict,
         pipeline=ready.recipe.name,

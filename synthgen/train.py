@@ -58,6 +58,8 @@ class TrainRequest:
     name: str = ""
     trigger: str = "sks"
     base: str = "mini"
+    controlnet: str = ""  # folder of a ControlNet for poses, for a base that has none inside
+    size: int = 0  # px; 0: as the base draws
     rank: int = 16
     alpha: float = 0.0  # 0: as the rank, so that every program that reads the adapter agrees on its strength
     steps: int = 0
@@ -96,10 +98,10 @@ def fit(request: TrainRequest) -> Path:
     Raises RequestError (photos, names), Refused (a licence says no), UnfitAdapter (the folder holds another training).
     """
     request = _checked(request)
-    module, source = bases.choose(request.base)
+    module, identity = bases.find(request.base, request.controlnet)
+    module.require_trainable(identity, request.size)
     domain = rooms.member("domains", request.domain)
     photos, taught = domain.describe(_read(request), request.trigger, request.told)
-    identity = module.identify(source)
     about = licensee.circumstances(licenses.Circumstances(request.reading))
     verdict = licenses.require(_assets(identity, photos), request.use, about=about)
     if remark := licenses.remark(verdict):
@@ -114,6 +116,7 @@ def fit(request: TrainRequest) -> Path:
             return folder
         _check(request, module, identity, photos)
         base = module.load(identity, request.device)
+        base.size = request.size or base.size
         checkpoint.prepare(folder, digest)
         kept = getattr(module, "TAUGHT", {}).get(request.domain, taught)
         _train(base, module, request, Lesson(photos, domain, taught, kept, digest), folder)
@@ -152,10 +155,10 @@ def _read(request: TrainRequest) -> ImageSet:
 
 def look(request: TrainRequest, progress: Progress) -> photo_check.Report:
     """What `synthgen doctor --images` shows: the photos of a request as this training would see them."""
-    module, source = bases.choose(request.base)
+    module, identity = bases.find(request.base)
     photos = captions.write(images.read(request.images, request.rights), request.trigger)
     progress.total = len(photos.photos)
-    return _looked(request, module, module.identify(source), photos, progress)
+    return _looked(request, module, identity, photos, progress)
 
 
 def _looked(
@@ -163,7 +166,7 @@ def _looked(
 ) -> photo_check.Report:
     words = Words(request.trigger, *text_length.of(identity.folder))
     flat = request.domain == "apparel"  # a product lies on its ground; an X-ray has none
-    return photo_check.look(photos, module.side(identity), words, find=flat, tell=progress.step)
+    return photo_check.look(photos, request.size or module.side(identity), words, find=flat, tell=progress.step)
 
 
 def _check(request: TrainRequest, module: Any, identity: Any, photos: ImageSet) -> photo_check.Report:
@@ -180,7 +183,7 @@ def _check(request: TrainRequest, module: Any, identity: Any, photos: ImageSet) 
 
 def _assets(identity: Any, photos: ImageSet) -> list[Asset]:
     return [
-        Asset("base", identity.id, identity.license, identity.sha256),
+        *identity.assets(),
         rights_file.photos(photos.folder.name, photos.rights, photos.digest),
     ]
 
@@ -193,6 +196,8 @@ def _digest(request: TrainRequest, photos: ImageSet, identity: Any) -> str:
         "learning_rate": float(request.learning_rate), "batch": request.batch, "seed": str(request.seed),
         "category": photos.category,
         **({"domain": request.domain} if request.domain != "apparel" else {}),
+        **({"size": request.size} if request.size else {}),
+        **identity.control_hash(),
     }  # fmt: skip
     return hashlib.sha256(canonical_json(told).encode()).hexdigest()
 

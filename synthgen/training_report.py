@@ -42,10 +42,10 @@ def _drawn(base: Any, domain: Any, taught: Taught, subjects: Sequence[str], seed
         replace(job, prompt=domain.prompt(recipe, {**job.requested, **domain.labels(job.requested)}, subject))
         for job, subject in zip(jobs, subjects, strict=True)
     )
-    settings = {**recipe.settings, "size": base.size}
+    settings = {**recipe.settings, **base.settings}
     pictures = []
-    for start in range(0, count, 8):
-        batch = jobs[start : start + 8]
+    for start in range(0, count, settings["batch"]):
+        batch = jobs[start : start + settings["batch"]]
         controls = [pose.prepare(job, base.size).control if "pose" in job.requested else None for job in batch]
         pictures += base.render(batch, controls, settings)
     return np.stack([picture.pixels for picture in pictures]), [job.prompt for job in jobs]
