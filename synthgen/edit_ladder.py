@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from synthgen import measures
-from synthgen.intervals import Estimate, wilson
+from synthgen.intervals import wilson
 
 if TYPE_CHECKING:
     import numpy as np
@@ -40,37 +40,32 @@ class Rung:
     @property
     def rate(self) -> float:
         """Share of the plants that was found."""
-        return self.found / self.planted
+        return self.found / self.planted if self.planted else 0.0
 
 
-def climb(
-    calibration: measures.Calibration, plants: np.ndarray, level: float, redraw: Redraw | None = None
-) -> list[Rung]:
+def climb(calibration: measures.Calibration, plants: np.ndarray, redraw: Redraw | None = None) -> list[Rung]:
     """Every rung, from identity to image-to-image.
 
     plants  (n, s, s, 3) uint8: training images
-    level   p-value at which a picture is taken for a copy
     redraw  the base with its adapters; without it image-to-image is left out
     """
     import numpy as np
 
     rungs = []
     for name, edit in edits(plants).items():
-        rungs.append(_rung(name, calibration, [measures.small(edit(number)) for number in range(len(plants))], level))
+        rungs.append(_rung(name, calibration, [measures.small(edit(number)) for number in range(len(plants))]))
     if redraw is not None and len(plants):
         chosen = plants[np.linspace(0, len(plants) - 1, min(REDRAWN, len(plants))).astype(int)]
         for strength in STRENGTHS:
             drawn = redraw(chosen, strength)
-            rungs.append(
-                _rung(f"image-to-image {strength:g}", calibration, [measures.small(one) for one in drawn], level)
-            )
+            rungs.append(_rung(f"image-to-image {strength:g}", calibration, [measures.small(one) for one in drawn]))
     return rungs
 
 
 def failed(rungs: Sequence[Rung]) -> str:
     """Why the gate fails itself; "" where it does not."""
     for rung in rungs:
-        if rung.edit == DECIDING and rung.rate < LEAST:
+        if rung.edit == DECIDING and rung.planted and rung.rate < LEAST:
             return (
                 f"the gate finds {rung.found} of {rung.planted} training images saved as JPEG of quality 30, fewer "
                 f"than {LEAST:.0%}"
@@ -133,11 +128,11 @@ def edits(plants: np.ndarray) -> Mapping[str, Callable[[int], np.ndarray]]:
     }
 
 
-def _rung(name: str, calibration: measures.Calibration, small: Sequence[np.ndarray], level: float) -> Rung:
+def _rung(name: str, calibration: measures.Calibration, small: Sequence[np.ndarray]) -> Rung:
     import numpy as np
 
     if not len(small):
         return Rung(name, 0, 0, 0.0, 1.0)
     scores = calibration.reference.nearness(np.stack(small)).score
-    found = int((calibration.p(scores) <= level).sum())
+    found = int((calibration.p(scores) <= calibration.level).sum())
     return Rung(name, found, len(small), *wilson(found, len(small)))

@@ -96,6 +96,17 @@ class Reference:
         """How near pictures come, (n, 64, 64) float32 grey levels each."""
         return self._nearness(self.distances(pictures))
 
+    def twins_within(self, pictures: np.ndarray) -> np.ndarray:
+        """(n,) bool: of pictures (n, 64, 64), those that have a near-duplicate among the others, by the whole."""
+        import numpy as np
+
+        if len(pictures) < 2:
+            return np.zeros(len(pictures), bool)
+        flat = _unit(_contrast(pictures).reshape(len(pictures), -1))
+        distance = np.sqrt(np.maximum(0, 2 - 2 * flat @ flat.T))
+        np.fill_diagonal(distance, FAR)
+        return np.asarray(distance.min(axis=1) <= _near(*self._usual[0, 0]))
+
     def _between_groups(self) -> np.ndarray:
         """Median and spread of distance and ratio to the nearest image of another group: what is usual."""
         import numpy as np
@@ -179,6 +190,11 @@ class Calibration:
             return f"{self.units} groups are held out; alpha {self.alpha:g} needs {wanted} at least"
         return ""
 
+    @property
+    def level(self) -> float:
+        """The p-value at which a picture is taken for a copy: alpha, or nearer than every held-out group."""
+        return max(self.alpha, 1 / (1 + self.units)) if self.units else 0.0
+
     def p(self, scores: np.ndarray) -> np.ndarray:
         """Of each score, the share of groups, its own among them, that come as near: at most alpha is a copy.
 
@@ -206,8 +222,8 @@ def calibrate(train: Images, held: Images, alpha: float = ALPHA) -> Calibration:
         )
     reference = Reference(train)
     found = reference.nearness(held.greys) if len(held) else None
-    twins = np.flatnonzero(found.twin) if found and not reference.alone else []
-    if found and len(twins):
+    if found and not reference.alone and found.twin.any():
+        twins = np.flatnonzero(found.twin)
         one, other = held.ids[twins[0]], train.ids[found.index[twins[0]]]
         raise Refused(
             f"copy gate: {len(twins)} held-out images are near-duplicates of training images ({one} of {other}, say). "

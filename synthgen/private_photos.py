@@ -34,7 +34,8 @@ class Remembered:
 
     train: measures.Images
     held: measures.Images
-    plants: np.ndarray  # (n, s, s, 3) uint8: the first training photos at the base's size, in the order of `train`
+    plants: np.ndarray  # (n, s, s, 3) uint8: some training photos at the base's size
+    planted: tuple[str, ...]  # their ids
     names: dict[str, str]  # id -> file name
 
 
@@ -62,7 +63,9 @@ def remember(folder: Path, train: Sequence[Photo], held: Sequence[Photo], size: 
     import numpy as np
 
     key = secrets.token_bytes(16)
-    rows, small, large = [], [], []
+    rows: list[dict[str, str]] = []
+    small: list[np.ndarray] = []
+    large: list[np.ndarray] = []
     for split, members in (("train", train), ("held-out", [photo for photo in held if photo not in train])):
         for photo in members:
             picture = images.pixels(photo)
@@ -117,7 +120,8 @@ def recall(folder: Path) -> Remembered | None:
 
     train = of("train")
     plants = _pixels(private / LARGE) if (private / LARGE).is_file() else small[splits == "train"][:PLANTS]
-    return Remembered(train, of("held-out"), plants[: len(train)], names)
+    plants = plants[: len(train)]
+    return Remembered(train, of("held-out"), plants, train.ids[: len(plants)], names)
 
 
 def _pixels(path: Path) -> np.ndarray:

@@ -27,8 +27,10 @@ from synthgen import (
     images,
     licensee,
     licenses,
+    membership,
     photo_check,
     photo_split,
+    private_photos,
     rights_file,
     rooms,
     run_lock,
@@ -249,17 +251,18 @@ def _restate(folder: Path, photos: ImageSet) -> str:
 
 def _train(base: Any, module: Any, request: TrainRequest, lesson: Lesson, folder: Path) -> None:
     began, photos, taught = time.monotonic(), lesson.photos, lesson.taught
-    kept = [photo for photo in photos.photos if not photo.duplicate_of]
+    kept = private_photos.joined([photo for photo in photos.photos if not photo.duplicate_of])
     train, held = photo_split.divide(kept, request.seed)
     batch = request.batch or module.BATCH
     steps = request.steps or _steps(len(kept))
     rate = request.learning_rate or module.LEARNING_RATE
     training_report.say(f"{len(train)} photos to learn from, {len(held)} held out; {steps} steps of {batch}")
     material = _material(base, train, held, lesson, request.seed)
-    photo_split.remember(folder, train, held)
+    private_photos.remember(folder, train, held, base.size)
     before = training_report.test_pictures(base, lesson.domain, taught, request.seed)
     loop = Loop(base, material, checkpoint.Settings(steps, batch, rate, request.seed, request.rank, request.alpha))
     losses = loop.run(folder)
+    attack = membership.attack(base, train, held, folder, request.seed) if any(photo.group for photo in train) else {}
     after = training_report.test_pictures(base, lesson.domain, taught, request.seed)
     effect = float(np.abs(after.astype(np.float32) - before.astype(np.float32)).mean())
     training_report.write(folder, losses, before, after, kept)
@@ -289,6 +292,7 @@ def _train(base: Any, module: Any, request: TrainRequest, lesson: Lesson, folder
                 "digest": lesson.digest, "steps": steps, "batch": batch, "learning_rate": rate,
                 "seed": str(request.seed), "seconds": round(time.monotonic() - began, 1), "device": base.device,
                 "effect": round(effect, 2),
+                **({"membership_auc": round(attack["auc"]["value"], 3)} if attack else {}),
             },
             losses={"best_step": losses.best_step, "best_validation": losses.best, "validation": losses.validation},
         ),
