@@ -46,9 +46,11 @@ class Family:
     CONTROL: ClassVar[str] = "image"  # what that pipeline calls the control picture
     GUIDANCE: ClassVar[str] = "guidance_scale"  # what the pipeline calls classifier-free guidance
     NEGATIVE: ClassVar[bool] = True  # whether it takes a negative prompt
+    ALWAYS_NEGATIVE: ClassVar[bool] = False  # whether it must have one, if only a blank
     DENOISER: ClassVar[str] = "transformer"
     TEXT_PARTS: ClassVar[tuple[str, ...]] = ()  # text encoders that LoRAs of the ecosystem reach
-    TARGETS: ClassVar[tuple[str, ...]]  # modules that training puts a LoRA on
+    TARGETS: ClassVar[tuple[str, ...] | str]  # modules that training puts a LoRA on: ends of names, or one pattern
+    RANK: ClassVar[int] = 16
     LEARNING_RATE: ClassVar[float] = 1e-4
     BATCH: ClassVar[int] = 4
     SIDE: ClassVar[int] = 1024  # px, where the weights do not say
@@ -139,6 +141,10 @@ class Family:
         """Where a LoRA may attach: "unet.MODULE" -> shape of the weight. Loads no tensor."""
         folder = model_folder.read(identity.folder)
         return model_folder.places(folder, [self.DENOISER, *(part for part in self.TEXT_PARTS if part in folder.parts)])
+
+    def steps(self, photos: int) -> int:
+        """Training steps for so many photos: thirty for each, 500 to 2000 of them."""
+        return min(2000, max(500, 30 * photos))
 
     def settings(self, identity: Identity) -> dict[str, Any]:
         """What to draw with where neither the user nor the recipe says anything."""
