@@ -218,3 +218,17 @@ def test_medical_pictures_are_released_with_the_gate_only(tmp_path: Path, synthg
     copy_report.require(tmp_path, [{"measured": {}}], copy_report.RELEASE)
     assert recipes.load("medical").gates["copy"] == "reject"
     assert "copy" not in recipes.load("apparel").gates
+
+
+def test_a_base_redraws_a_picture_the_less_the_lower_the_strength(toy: Path) -> None:
+    from synthgen.bases import mini
+
+    family = mini.FAMILY
+    base = family.load(family.identify(toy))
+    settings = {"num_inference_steps": 10, "guidance_scale": 1.0, "size": 64, "batch": 2}
+    pixels = np.stack([rgb(scene(number)) for number in range(3)])
+    jobs = [replace(JOB, seed=number) for number in range(3)]
+    little, much = (base.redraw(pixels, jobs, strength, settings).astype(float) for strength in (0.1, 0.9))
+    assert little.shape == pixels.shape
+    assert np.array_equal(little, base.redraw(pixels, jobs, 0.1, settings).astype(float))
+    assert np.abs(little - much).mean() > 1
