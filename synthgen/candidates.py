@@ -6,6 +6,7 @@ training pictures, label noise. Each is trained from its own seed with the same 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -68,29 +69,43 @@ def train(candidate: Candidate, pixels: np.ndarray, labels: np.ndarray, classes:
     labels   (n,) int in [0, classes)
     """
     import numpy as np
-    import torch
-
-    from synthgen.small_networks import network
 
     rng = np.random.default_rng(candidate.seed)
     chosen = _share(labels, candidate.share, rng)
     truth = labels[chosen].copy()
     dealt = rng.random(len(truth)) < candidate.noise
     truth[dealt] = rng.integers(0, classes, int(dealt.sum()))
-    inputs, targets = prepared(candidate, pixels[chosen]), torch.from_numpy(truth.astype(np.int64))
+    return train_in_turn(candidate, [(pixels[chosen], truth, steps)], classes, rng)
+
+
+def train_in_turn(
+    candidate: Candidate, turns: Sequence[tuple[np.ndarray, np.ndarray, int]], classes: int, rng: np.random.Generator
+) -> Any:
+    """The same, taught from one set after another: pixels, labels, steps. Share and noise are not applied.
+
+    The learning rate rises and falls once over all steps.
+    """
+    import numpy as np
+    import torch
+
+    from synthgen.small_networks import network
+
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(candidate.seed)
         module = network(candidate.architecture, candidate.width, candidate.side, classes).train()
         optimiser = torch.optim.AdamW(module.parameters(), lr=2e-3, weight_decay=0.01)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 4e-3, total_steps=max(2, steps))
-        for _ in range(steps):
-            rows = torch.from_numpy(rng.integers(0, len(truth), BATCH))
-            batch = _augmented(inputs[rows], rng) if candidate.augment else inputs[rows]
-            loss = torch.nn.functional.cross_entropy(module(batch), targets[rows])
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            optimiser.step()
-            schedule.step()
+        whole = sum(steps for _, _, steps in turns)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 4e-3, total_steps=max(2, whole))
+        for pixels, labels, steps in turns:
+            inputs, targets = prepared(candidate, pixels), torch.from_numpy(labels.astype(np.int64))
+            for _ in range(steps):
+                rows = torch.from_numpy(rng.integers(0, len(labels), BATCH))
+                batch = _augmented(inputs[rows], rng) if candidate.augment else inputs[rows]
+                loss = torch.nn.functional.cross_entropy(module(batch), targets[rows])
+                optimiser.zero_grad(set_to_none=True)
+                loss.backward()
+                optimiser.step()
+                schedule.step()
     return module.eval()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any
 
 from synthgen import toml_file
 from synthgen.errors import RequestError, SynthgenError, UnfitAdapter
+from synthgen.types import Taught
 
 NAME = "card.toml"
 
@@ -75,6 +76,32 @@ def read(folder: Path) -> Card:
         if not problems:
             return card
     raise UnfitAdapter(f"{' '.join(problems)} Train the adapter again, or mend its card. Nothing was loaded.")
+
+
+def taught(cards: Sequence[Card]) -> Taught:
+    """What adapters together have learned: the first one's class, and the conditions of the others as styles.
+
+    Raises RequestError where they are of different kinds of pictures.
+    """
+    if not cards:
+        return Taught()
+    kinds = dict.fromkeys(str(card.trained_on.get("modality", "")) for card in cards)
+    if len(kinds) > 1:
+        raise RequestError(f"these adapters are of different kinds of pictures ({', '.join(kinds)}): use one kind.")
+    labels: dict[str, tuple[str, ...]] = {}
+    for card in cards:
+        for axis, values in dict(card.trained_on.get("labels", {})).items():
+            if axis == "condition" and card is not cards[0]:
+                continue
+            labels[axis] = tuple(dict.fromkeys((*labels.get(axis, ()), *map(str, values))))
+    return Taught(
+        triggers=" ".join(dict.fromkeys(card.trigger for card in cards)),
+        category=cards[0].category,
+        modality=next(iter(kinds)),
+        styles=tuple(card.category for card in cards[1:] if next(iter(kinds))),
+        labels=labels,
+        grey=all(bool(card.trained_on.get("grey")) for card in cards),
+    )
 
 
 def write(folder: Path, card: Card) -> None:

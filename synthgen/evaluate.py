@@ -18,7 +18,7 @@ from synthgen.classifiers import Classifier, Options
 from synthgen.errors import RequestError
 from synthgen.evaluation_parts import Budget
 from synthgen.evaluation_sets import Sets
-from synthgen.evaluators import accuracy, ranking
+from synthgen.evaluators import accuracy, ranking, utility
 from synthgen.ledger import write_whole
 from synthgen.progress import Progress
 
@@ -40,7 +40,8 @@ class EvaluateRequest:
     steps: int = 300
     seed: int = 0
     extractors: tuple[str, ...] = ("judge", "real")
-    without: tuple[str, ...] = ()  # parts: "fidelity"
+    seeds: int = utility.LEAST_SEEDS
+    without: tuple[str, ...] = ()  # "fidelity", "utility"
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ def run(request: EvaluateRequest) -> EvaluateResult:
     opened = [classifiers.open_classifier(spec, options) for spec in request.classifiers]
     _check_classes(opened, sets)
     seers = [] if "fidelity" in request.without else evaluation_parts.extractors(request.extractors, request.trust_code)
-    budget = Budget(request.candidates, request.steps, request.seed)
+    budget = Budget(request.candidates, request.steps, request.seed, request.seeds)
     folder = request.out or request.runs[0].with_name(f"{request.runs[0].resolve().name}-evaluation")
     (folder / PREDICTIONS).mkdir(parents=True, exist_ok=True)
     said = {one.name: _ask(one, sets, folder) for one in opened}
@@ -78,6 +79,7 @@ def run(request: EvaluateRequest) -> EvaluateResult:
         for name, (synthetic, real) in said.items()
     }
     ranked = evaluation_parts.ranked(budget, sets, said, folder)
+    helpful = None if "utility" in request.without else evaluation_parts.helpful(budget, sets, folder / "arms")
     faithful, remarks = evaluation_parts.faithful(budget, sets, seers)
     results = {
         "label": sets.synthetic[0].label,
@@ -92,6 +94,7 @@ def run(request: EvaluateRequest) -> EvaluateResult:
             for one in opened
         },
         "ranking": asdict(ranked),
+        "utility": None if helpful is None else asdict(helpful),
         "fidelity": [asdict(one) for one in faithful],
         "not_measured": [
             *(f"{part}: left out by --without {part}" for part in request.without), *evaluation_report.NOT_MEASURED

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from synthgen import candidates, evaluation_sets
+from synthgen import candidates
 from synthgen.answers import Answers
 from synthgen.candidates import Candidate
 from synthgen.evaluation_sets import Sets
-from synthgen.evaluators import _extractors, accuracy, fidelity, ranking
+from synthgen.evaluators import _extractors, accuracy, fidelity, ranking, utility
 from synthgen.ledger import write_whole
 from synthgen.progress import Progress
 from synthgen.types import LabelledPicture
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 TRAINED = "candidates"
 SYNTHETIC, REAL = "synthetic", "real"
+_Turn = tuple["np.ndarray", "np.ndarray", int]  # pixels, labels, steps
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,7 @@ class Budget:
     candidates: int
     steps: int
     seed: int
+    seeds: int = utility.LEAST_SEEDS  # of each arm of the question whether the set helps training
 
 
 def answers(
@@ -60,9 +63,9 @@ def ranked(budget: Budget, sets: Sets, said: Mapping[str, tuple[Answers, Answers
     tested = {item.path for item in sets.testing.pictures}
     kept = np.array([item.path in tested for item in sets.judged.pictures])
     pairs = {name: (synthetic, real.part(kept)) for name, (synthetic, real) in said.items()}
-    order = [item for item in sets.judged.pictures if item.path in tested]
+    order = sets.testing.pictures
     if budget.candidates:
-        small = [evaluation_sets.decoded(part) for part in (sets.training.pictures, pictures, order)]
+        small = [sets.small_training, sets.small_made, sets.small_testing]
         family = candidates.family(budget.candidates)
         with Progress(len(family), "train candidates", "classifiers") as progress:
             for one in family:
@@ -81,22 +84,102 @@ def ranked(budget: Budget, sets: Sets, said: Mapping[str, tuple[Answers, Answers
 def _candidate(
     one: Candidate, steps: int, small: Sequence[np.ndarray], sets: Sets, folder: Path
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Scores on the synthetic and the real test pictures; those of a candidate that is done are read back."""
+    """Scores on the synthetic and the real test pictures."""
+    truth = truths(sets.training.pictures, sets)
+
+    def train() -> dict[str, np.ndarray]:
+        module = candidates.train(one, small[0], truth, len(sets.labels), steps)
+        return {name: candidates.scores(one, module, part) for name, part in ((SYNTHETIC, small[1]), (REAL, small[2]))}
+
+    said = _kept(folder / one.name, [one.described, steps, sets.labels], [*small, truth], train)
+    return said[SYNTHETIC], said[REAL]
+
+
+def _kept(
+    stem: Path, settings: Sequence[Any], arrays: Sequence[np.ndarray], train: Callable[[], dict[str, np.ndarray]]
+) -> dict[str, np.ndarray]:
+    """What a training gave: read back where the same was trained before, else trained now and kept."""
     import numpy as np
     from safetensors.numpy import load_file, save
 
-    truth = np.array([sets.labels.index(item.label) for item in sets.training.pictures])
-    digest = hashlib.sha256(json.dumps([one.described, steps, sets.labels]).encode())
-    for array in (*small, truth):
+    digest = hashlib.sha256(json.dumps(settings).encode())
+    for array in arrays:
         digest.update(np.ascontiguousarray(array).tobytes())
-    path = folder / f"{one.name}-{digest.hexdigest()[:16]}.safetensors"
+    path = stem.with_name(f"{stem.name}-{digest.hexdigest()[:16]}.safetensors")
     if not path.is_file():
-        module = candidates.train(one, small[0], truth, len(sets.labels), steps)
-        said = {name: candidates.scores(one, module, part) for name, part in ((SYNTHETIC, small[1]), (REAL, small[2]))}
-        folder.mkdir(parents=True, exist_ok=True)
+        said = train()
+        path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, save(said))
-    kept = load_file(path)
-    return kept[SYNTHETIC], kept[REAL]
+    return dict(load_file(path))
+
+
+def truths(pictures: Sequence[LabelledPicture], sets: Sets) -> np.ndarray:
+    """(n,) int: the label of each picture, by its place among the labels of the sets."""
+    import numpy as np
+
+    return np.array([sets.labels.index(item.label) for item in pictures])
+
+
+PUPIL = Candidate("pupil", "conv", 16, side=candidates.SIDE_PX, augment=False)
+
+
+def helpful(budget: Budget, sets: Sets, folder: Path) -> utility.Utility:
+    """Every arm taught and judged on the real test part."""
+    test = sets.small_testing
+    real = sets.small_training, truths(sets.training.pictures, sets)
+    made = sets.small_made, truths(sets.made, sets)
+    missing = {
+        arm.name: f"{arm.synthetic:g} x {len(real[1])} synthetic pictures are wanted, and the runs have {len(made[1])}"
+        for arm in utility.ARMS
+        if arm.synthetic * len(real[1]) > len(made[1])
+    }
+    arms = [arm for arm in utility.ARMS if arm.name not in missing]
+    answered: dict[str, list[Answers]] = {arm.name: [] for arm in arms}
+    taught: dict[str, tuple[int, int]] = {}
+    with Progress(len(arms) * budget.seeds, "train arms", "classifiers") as progress:
+        for arm in arms:
+            for seed in range(budget.seeds):
+                pupil = replace(PUPIL, augment=arm.augment, seed=seed + (1000 if arm.other_seeds else 0))
+                turns = _turns(arm, real, made, budget.steps, pupil.seed)
+                parts = [part for pixels, labels, _ in turns for part in (pixels, labels)]
+                settings = [pupil.described, [steps for *_, steps in turns], sets.labels]
+                said = _kept(folder / "arm", settings, [*parts, test], partial(_lesson, pupil, turns, sets, test))
+                answered[arm.name].append(answers(sets.labels, sets.testing.pictures, said[REAL], True))
+                taught[arm.name] = _sizes(arm, len(real[1]), len(made[1]))
+                progress.step()
+    return utility.compare(answered, taught, missing, budget.steps, budget.seed)
+
+
+def _lesson(pupil: Candidate, turns: Sequence[_Turn], sets: Sets, test: np.ndarray) -> dict[str, np.ndarray]:
+    import numpy as np
+
+    module = candidates.train_in_turn(pupil, turns, len(sets.labels), np.random.default_rng(pupil.seed))
+    return {REAL: candidates.scores(pupil, module, test)}
+
+
+def _sizes(arm: utility.Arm, real: int, made: int) -> tuple[int, int]:
+    """How many real and synthetic pictures an arm is taught from."""
+    return round(arm.real * real), made if arm.synthetic < 0 else round(arm.synthetic * real)
+
+
+def _turns(
+    arm: utility.Arm, real: tuple[np.ndarray, np.ndarray], made: tuple[np.ndarray, np.ndarray], steps: int, seed: int
+) -> list[_Turn]:
+    """What an arm is taught, one set after another; which pictures of a larger set are taken differs by seed."""
+    import numpy as np
+
+    rng = np.random.default_rng([seed, 7])
+    sizes = _sizes(arm, len(real[1]), len(made[1]))
+    (pixels, labels), (more, told) = (
+        (part[0][chosen], part[1][chosen])
+        for part, size in zip((real, made), sizes, strict=True)
+        for chosen in [np.sort(rng.permutation(len(part[1]))[:size])]
+    )
+    if arm.shuffled:
+        told = rng.permutation(told)
+    if arm.in_turn:
+        return [(more, told, steps // 2), (pixels, labels, steps - steps // 2)]
+    return [(np.concatenate([pixels, more]), np.concatenate([labels, told]), steps)]
 
 
 def extractors(specs: Sequence[str], trust_code: bool) -> list[_extractors.Extractor | None]:
@@ -115,7 +198,6 @@ def faithful(
     budget: Budget, sets: Sets, opened: Sequence[_extractors.Extractor | None]
 ) -> tuple[list[fidelity.Fidelity], list[str]]:
     """The measures by each extractor, and remarks for the report."""
-    import numpy as np
 
     made = sets.made
     codecs = [sorted(_extractors.kinds(part)) for part in (made, sets.real)]
@@ -126,9 +208,8 @@ def faithful(
     found = []
     for one in opened:
         if one is None:
-            truth = np.array([sets.labels.index(item.label) for item in sets.training.pictures])
-            small = evaluation_sets.decoded(sets.training.pictures)
-            one = _extractors.trained(small, truth, len(sets.labels), budget.steps)
+            truth = truths(sets.training.pictures, sets)
+            one = _extractors.trained(sets.small_training, truth, len(sets.labels), budget.steps)
         real = sets.testing.pictures if one.learnt else sets.real
         with Progress(len(real) + len(made), f"features {one.name}", "pictures") as progress:
             parts = [(item, one.features(item, progress.step)) for item in (real, made)]

@@ -16,7 +16,7 @@ from synthgen.run_report import STYLE
 
 Failure = tuple[Path, str, str, float]  # picture, truth, choice, score of the choice
 NOT_MEASURED = (
-    "whether the set helps training, and whether it copies photos: not built yet",
+    "whether the set copies photos: not built yet",
     "whether the photos that the adapters were trained on are among the real test pictures",
 )
 PER_CELL, MOST, SIDE_PX = 6, 60, 96
@@ -41,6 +41,13 @@ def rows(results: Mapping[str, Any]) -> Iterator[tuple[str, str, str, str, Mappi
     for part, item in ranked_parts(results["ranking"]).items():
         for metric in ("spearman", "kendall", "regret"):
             yield "(ranking)", "synthetic against real", part, metric, item[metric]
+    yield from _of_the_set(results)
+
+
+def _of_the_set(results: Mapping[str, Any]) -> Iterator[tuple[str, str, str, str, Mapping[str, Any]]]:
+    """What is said of the set whatever the classifier."""
+    for item in (results["utility"] or {"arms": ()})["arms"]:
+        yield "(utility)", "trained on", item["arm"], "balanced accuracy gained", item["gain"]
     for found in results["fidelity"]:
         for part, measures in faithful_parts(found).items():
             for metric, item in measures.items():
@@ -94,6 +101,7 @@ def page(results: Mapping[str, Any], failures: Mapping[str, Sequence[Failure]]) 
         f"{escape(', '.join(results['classes']))}. Numbers stand with their 95 % interval and their null: what "
         "the same number is where there is nothing to find.</p>",
         _ranking(results),
+        _utility(results["utility"]),
         *(_fidelity(found) for found in results["fidelity"]),
         *(_classifier(name, found, failures.get(name, ())) for name, found in results["classifiers"].items()),
         f"<h2>Assumed</h2>{_list(results['remarks'])}<h2>Not measured</h2>{_list(results['not_measured'])}",
@@ -134,6 +142,29 @@ def _ranking(results: Mapping[str, Any]) -> str:
         f"tested on {results['candidates']['tested_on']}.</p>"
         '<div class="scroll"><table><tr><th>part</th><th>Spearman</th><th>Kendall</th><th>regret</th><th>p</th>'
         f"<th>p, all parts counted</th></tr>{lines}</table></div>"
+    )
+
+
+def _utility(found: Mapping[str, Any] | None) -> str:
+    """The table of arms, and the recommendation above it."""
+    if found is None:
+        return ""
+    names = list(next((item["metrics"] for item in found["arms"] if item["metrics"]), ()))
+    heads = "".join(f"<th>{escape(name.replace('_', ' '))}</th>" for name in names)
+    lines = "".join(
+        f"<tr><td>{escape(item['arm'])}</td><td class=n>{item['real']}</td><td class=n>{item['synthetic']}</td>"
+        + "".join(f"<td class=n>{item['metrics'][name]:.3f}</td>" for name in names)
+        + f"<td>{_number(item['gain'])}</td></tr>"
+        if item["metrics"]
+        else f'<tr><td>{escape(item["arm"])}</td><td colspan="{len(names) + 3}">not trained: '
+        f"{escape(item['reason'])}</td></tr>"
+        for item in found["arms"]
+    )
+    return (
+        f'<h2>Does it help training?</h2><p class="answer">{escape(found["sentence"])}</p>'
+        f"<p>{found['seeds']} seeds, {found['steps']} steps each, means over the seeds on the real test part.</p>"
+        f'<div class="scroll"><table><tr><th>taught from</th><th>real</th><th>synthetic</th>{heads}'
+        f"<th>balanced accuracy gained</th></tr>{lines}</table></div>"
     )
 
 

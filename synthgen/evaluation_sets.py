@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,19 @@ class Sets:
     def real(self) -> tuple[LabelledPicture, ...]:
         """All real pictures."""
         return self.training.pictures + self.testing.pictures
+
+    @cached_property
+    def small_training(self) -> np.ndarray:
+        """(n, SIDE_PX, SIDE_PX, 3) uint8; so are the two below."""
+        return decoded(self.training.pictures)
+
+    @cached_property
+    def small_testing(self) -> np.ndarray:
+        return decoded(self.testing.pictures)
+
+    @cached_property
+    def small_made(self) -> np.ndarray:
+        return decoded(self.made)
 
     @property
     def made(self) -> list[LabelledPicture]:

@@ -6,7 +6,6 @@ recipes.load -> licenses.require -> plan.jobs -> store.pending -> pose.prepare -
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,6 +19,7 @@ from synthgen import (
     adapters,
     balance,
     bases,
+    images,
     licensee,
     licenses,
     lora_fit,
@@ -30,13 +30,14 @@ from synthgen import (
     rooms,
     signing,
 )
+from synthgen.card import taught as taught_by
 from synthgen.conditioners import pose
 from synthgen.engines import local
 from synthgen.errors import RequestError, SynthgenError
 from synthgen.poses import Pose
 from synthgen.progress import Progress
 from synthgen.store import ABOUT, Run, read
-from synthgen.types import AdapterUse, Asset, Job, Judgement, Picture, Recipe, Verdict
+from synthgen.types import AdapterUse, Asset, Job, Judgement, Picture, Recipe, Taught, Verdict
 
 TRIES = 5
 LIBRARIES = ("torch", "diffusers", "transformers", "peft", "numpy", "pillow")
@@ -49,6 +50,7 @@ class GenerateRequest:
     count: int
     pipeline: str = ""
     base: str = ""
+    controlnet: str = ""  # folder of a ControlNet for poses, for a base that has none inside
     adapters: tuple[str, ...] = ()
     no_adapter: bool = False
     seed: int = 0
@@ -102,6 +104,7 @@ class Prepared:
     own_poses: tuple[Pose, ...]
     folder: Path
     fits: tuple[str, ...] = ()  # of each adapter to the base: a verdict of lora_fit
+    grey: bool = False  # what was learned has no colour, so what is drawn gets none
 
 
 def run(request: GenerateRequest) -> RunResult:
@@ -152,10 +155,9 @@ def _check_use(folder: Path, request: GenerateRequest) -> None:
 def _prepare(request: GenerateRequest) -> Prepared:
     uses = adapter_choice.chosen(request)
     cards = tuple(adapters.load_card(use.path) for use in uses)
-    module, source = bases.choose(request.base or _base_of(cards))
-    identity = module.identify(source)
+    module, identity = bases.find(request.base or _base_of(cards), request.controlnet)
     fits = adapter_choice.fits(uses, cards, module, identity, request)
-    recipe = _recipe(request, cards)
+    recipe = _recipe(request, cards, module.settings(identity))
     _check_size(int(recipe.settings["size"]), module.SIDE_STEP, identity.id)
     about = licensee.circumstances(licenses.Circumstances(request.reading))
     verdict = licenses.require(_assets(identity, cards, request), request.use, about=about)
@@ -165,24 +167,33 @@ def _prepare(request: GenerateRequest) -> Prepared:
     if own:
         recipe = replace(recipe, axes={**recipe.axes, "pose": tuple(dict.fromkeys(item.name for item in own))})
     adapter_choice.warn_of_blend(cards)
-    category = cards[0].category if cards else ""
-    recipe = domain.suited(recipe, category)
-    triggers = " ".join(dict.fromkeys(card.trigger for card in cards))
+    taught = taught_by(cards) if cards else getattr(module, "TAUGHT", {}).get(recipe.domain, Taught())
+    recipe = _suited(recipe, domain, taught)
     hashes = {
+        **({"grey": "mean of the channels"} if taught.grey else {}),
         "base": identity.sha256,
+        **identity.control_hash(),
         **{f"adapter {number} on": fit for number, fit in enumerate(fits) if fit != lora_fit.EXACT},
         **{f"adapter {number}": card.weights_sha256 for number, card in enumerate(cards)},
         **{f"pose {item.name}": sha256(item.points.tobytes()).hexdigest() for item in own},
     }
     asked = plan.Request(
-        recipe, request.count, request.seed, uses, identity.id, domain.subject(triggers, category), category,
+        recipe, request.count, request.seed, uses, identity.id, domain.subject_of(taught), taught.category,
         plan.parse_only(request.only), balance.parse_weights(request.weight), balance.parse_cross(request.cross),
         hashes,
     )  # fmt: skip
     jobs = plan.jobs(asked, lambda requested: domain.prompt(recipe, requested, asked.subject), domain.labels)
     name = "-".join(use.name for use in uses) or f"{recipe.name}-{identity.id}"
     folder = request.out or Path("runs") / f"{name}-{plan.digest(asked)}"
-    return Prepared(recipe, uses, cards, module, identity, verdict, asked, jobs, own, folder, fits)
+    return Prepared(recipe, uses, cards, module, identity, verdict, asked, jobs, own, folder, fits, taught.grey)
+
+
+def _suited(recipe: Recipe, domain: Any, taught: Taught) -> Recipe:
+    """The recipe as far as what was learned can follow it; axes that are left out are told."""
+    kept: Recipe = domain.suited(recipe, taught)
+    if left := [axis for axis in recipe.axes if axis not in kept.axes]:
+        adapter_choice.say(f"not asked for, since nothing here has learned it: {', '.join(left)}")
+    return kept
 
 
 def _check_size(size: int, step: int, base: str) -> None:
@@ -205,17 +216,21 @@ def _base_of(cards: Sequence[Any]) -> str:
     return str(cards[0].base)
 
 
-def _recipe(request: GenerateRequest, cards: Sequence[Any]) -> Recipe:
+def _recipe(request: GenerateRequest, cards: Sequence[Any], preset: Mapping[str, Any]) -> Recipe:
     recipe = recipes.load(request.pipeline or (cards[0].domain if cards else "") or adapter_choice.DEFAULT_PIPELINE)
     chosen = {
+        **{key: value for key, value in preset.items() if key not in recipes.stated(recipe)},
         "threads": recipe.settings.get("threads") or os.cpu_count() or 1,
+    }
+    said = {
         "num_inference_steps": request.steps or None,
         "guidance_scale": request.guidance,
         "batch": request.batch or None,
         "size": request.size or None,
     }
+    chosen |= {key: value for key, value in said.items() if value is not None}
     recipe = replace(recipe, prompt=adapters.from_prompt(recipe.prompt)[0])
-    recipe = recipes.adjusted(recipe, {key: value for key, value in chosen.items() if value is not None})
+    recipe = recipes.adjusted(recipe, chosen)
     if request.strict:
         strict = {gate: "off" if mode == "off" else "reject" for gate, mode in recipe.gates.items()}
         recipe = replace(recipe, gates=strict)
@@ -223,9 +238,8 @@ def _recipe(request: GenerateRequest, cards: Sequence[Any]) -> Recipe:
 
 
 def _assets(identity: Any, cards: Sequence[Any], request: GenerateRequest) -> list[Asset]:
-    base = Asset("base", identity.id, identity.license, identity.sha256)
     poses = [Asset("poses", file.name, "unknown") for file in request.poses]
-    return [base, *(adapters.asset(card) for card in cards), *poses]
+    return [*identity.assets(), *(adapters.asset(card) for card in cards), *poses]
 
 
 def _make(store: Run, ready: Prepared, request: GenerateRequest, marker: marks.Marker) -> None:
@@ -238,14 +252,18 @@ def _make(store: Run, ready: Prepared, request: GenerateRequest, marker: marks.M
     settings = ready.recipe.settings
     base = ready.module.load(ready.identity, request.device)
     base.attach(ready.uses)
+    if not base.steered and any("pose" in job.requested for job in ready.jobs[:1]):
+        adapter_choice.say(
+            f"{ready.module.without_control(ready.identity)} Poses are asked for in words only; no keypoints are told."
+        )
 
     def steer(job: Job) -> tuple[Job, Any]:
-        if "pose" not in job.requested:
+        if "pose" not in job.requested or not base.steered:
             return job, None
         steering = pose.prepare(job, int(settings["size"]), ready.own_poses)
-        points = json.dumps([[round(float(value), 1) for value in point] for point in steering.keypoints])
-        told = {**job.requested, "pose_name": steering.pose_name, "keypoints": points}
-        return replace(job, requested=told), steering.control
+        return replace(job, requested={**job.requested, **steering.labels}), steering.control
+
+    engine = local.Engine(base, steer, settings, store.batch_tolerance)
 
     with Progress(request.count, f"generate {ready.folder.name}", "pictures", already=store.made) as progress:
         for attempt in range(TRIES):
@@ -254,9 +272,10 @@ def _make(store: Run, ready: Prepared, request: GenerateRequest, marker: marks.M
                 continue
             members = [job for job in ready.jobs if store.rejections(job) >= attempt]
             jobs = [_at(job, attempt) for job in members]
-            for pictures in local.draw(base, jobs, wanted, steer, settings):
+            for pictures in engine.draw(jobs, wanted):
                 for picture in pictures:
-                    _judge(store, picture, judges, context, marker, progress)
+                    settled = images.greyed(picture) if ready.grey else picture
+                    _judge(store, settled, judges, context, marker, progress)
     short = store.pending(ready.jobs)
     if short:
         raise SynthgenError(_short(ready.folder, short))
@@ -316,7 +335,7 @@ def _context(ready: Prepared) -> provenance.Context:
         for use, card, fit in zip(ready.uses, ready.cards, ready.fits, strict=True)
     )  # fmt: skip
     return provenance.Context(
-        base={"id": identity.id, "sha256": identity.sha256, "license": identity.license},
+        base=identity.told(),
         adapters=told,
         verdict=ready.verdict,
         pipeline=ready.recipe.name,
@@ -324,6 +343,7 @@ def _context(ready: Prepared) -> provenance.Context:
         versions={name: version(name) for name in LIBRARIES},
         pose_license="unknown" if ready.own_poses else "Apache-2.0",
         plan=plan.digest(ready.plan),
+        notice=getattr(rooms.member("domains", ready.recipe.domain), "NOTICE", ""),
     )
 
 

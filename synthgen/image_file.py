@@ -43,7 +43,7 @@ def decode(path: Path, longest: int | None = None) -> Decoded:
     """
     from PIL import Image
 
-    with _quiet():
+    with quiet():
         image = _open(path)
         try:
             stored = image.size
@@ -204,7 +204,7 @@ def _broken(path: Path, error: Exception) -> str:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Decoders' warnings about a stranger's file say nothing that the reason does not."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

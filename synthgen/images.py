@@ -18,19 +18,21 @@ from typing import TYPE_CHECKING, Any
 from synthgen import image_file, photo_table, vocabulary
 from synthgen.errors import RequestError, UnreadableImage
 from synthgen.rights_file import rights_beside
-from synthgen.types import ImageSet, Photo, Rights
+from synthgen.types import ImageSet, Photo, Picture, Rights
 
 if TYPE_CHECKING:
     import numpy as np
     from PIL import Image
 
-__all__ = ["pixels", "read", "rights_beside", "square", "views"]
+__all__ = ["greyed", "is_grey", "pixels", "read", "rights_beside", "square", "views"]
 
 COMPANIONS = (".txt", ".toml", ".csv", ".json", ".jsonl", ".md")  # captions, tables, rights: never meant as pictures
+MASKS = "masks"  # the sub-folder that holds no concept of its own: where the product is in each photo
 LITTER = ("thumbs.db", "desktop.ini")
 SMALL_PX = 256  # the copy that near-duplicates are looked for in
 HASH_BITS = 4  # of 64: at most so many may differ between near-duplicates
 COLOUR_LEVELS = 14.0  # of 255: at most so much may the mean colour of any sixteenth of the picture differ
+GREY_LEVELS = 1.0  # of 255: mean spread of the channels up to which a picture has no colour
 LISTED = 50  # reasons in one message
 
 
@@ -83,6 +85,23 @@ def pixels(photo: Photo, size: int | None = None) -> Image.Image:
         return image_file.decode(photo.path, size).image
     except UnreadableImage as error:
         raise UnreadableImage(f"{photo.path}: {error}. It could be read before; was it changed?") from error
+
+
+def is_grey(photo: Photo) -> bool:
+    """Whether a photo has no colour: red, green and blue differ by no more than JPEG makes them differ."""
+    import numpy as np
+
+    values = np.asarray(pixels(photo, SMALL_PX), np.int16)
+    spread = values.max(axis=2) - values.min(axis=2)
+    return bool(spread.mean() <= GREY_LEVELS and np.percentile(spread, 99) <= 6 * GREY_LEVELS)
+
+
+def greyed(picture: Picture) -> Picture:
+    """A made picture without colour: each pixel the mean of its channels."""
+    import numpy as np
+
+    grey = np.asarray(picture.pixels, np.float32).mean(axis=2, keepdims=True).round().astype(np.uint8)
+    return replace(picture, pixels=np.ascontiguousarray(np.repeat(grey, 3, axis=2)))
 
 
 def square(image: Image.Image, size: int) -> Image.Image:
@@ -170,7 +189,7 @@ def _offered(folder: Path) -> tuple[list[Path], list[tuple[str, str]]]:
         if entry.name.startswith(".") or suffix in COMPANIONS or entry.name.lower() in LITTER:
             continue
         if entry.is_dir() and not entry.is_symlink():
-            if _has_pictures(entry):
+            if entry.name != MASKS and _has_pictures(entry):
                 skipped.append((entry.name + "/", "a sub-folder is not part of this set"))
         elif entry.is_symlink() and not entry.resolve().is_relative_to(home):
             skipped.append((entry.name, "a link that leads out of the folder"))

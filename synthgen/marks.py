@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import io
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -150,8 +151,13 @@ def kind_of(data: bytes) -> str:
     return "WEBP" if data[:4] == b"RIFF" and data[8:12] == b"WEBP" else ""
 
 
-@functools.lru_cache(maxsize=8)
 def _context(settings: str) -> Any:
+    """The library's context of this process: a forked one makes its own."""
+    return _context_of(settings, os.getpid())
+
+
+@functools.lru_cache(maxsize=8)
+def _context_of(settings: str, process: int) -> Any:
     import c2pa
 
     return c2pa.Context.from_json(settings)

@@ -81,7 +81,7 @@ def jobs(
     """One job for each picture of the request.
 
     say   the prompt for one set of requested labels (a domain's grammar, handed in so that no import climbs)
-    add   labels that follow from the requested ones, if the domain has any
+    add   labels that follow from the requested ones, if the domain has any; they win, as no side without a finding
     Raises RequestError for a count that is no whole number from 1 to 1,000,000, UnknownName for an axis or a value of
     `only`, `weights` or `cross` that is none.
     """
@@ -92,7 +92,7 @@ def jobs(
     drawn = balance.rows(axes, request.count, int(whole[:16], 16), request.weights, request.cross)
     for index, row in enumerate(drawn):
         requested = {axis: values[row[axis]] for axis, values in axes.items()}
-        requested = {**(add(requested) if add else {}), **requested}
+        requested = {**requested, **(add(requested) if add else {})}
         ordered = {**{axis: requested[axis] for axis in axes}, **requested}
         made.append(_job(whole, index, say(ordered), ordered, request))
     return tuple(made)

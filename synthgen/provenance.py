@@ -44,6 +44,7 @@ class Context:
     versions: Mapping[str, str]  # library -> version
     pose_license: str = "Apache-2.0"  # of the skeletons; the shipped library is our own
     plan: str = ""  # digest of the run's plan
+    notice: str = ""  # what a domain wants every record to say
 
 
 def record(picture: Picture, context: Context, judgements: Sequence[Judgement] = ()) -> dict[str, Any]:
@@ -59,11 +60,13 @@ def record(picture: Picture, context: Context, judgements: Sequence[Judgement] =
         "digital_source_type": DIGITAL_SOURCE_TYPE,
         "system": {"name": "synthgen", "version": __version__},
         "versions": context.versions,
+        **({"notice": context.notice} if context.notice else {}),
         "pipeline": context.pipeline,
         "plan": context.plan,
         "base": context.base,
         "adapters": context.adapters,
         "settings": context.settings,
+        **({"drawn": picture.drawn} if picture.drawn else {}),
         "job": {"id": job.id, "index": job.index, "attempt": job.attempt, "category": job.category},
         "prompt": job.prompt,
         "prompt_sha256": _text_sha256(_plain(job.prompt)),

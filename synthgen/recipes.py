@@ -131,6 +131,11 @@ def fields(template: str) -> tuple[str, ...]:
     return tuple(found)
 
 
+def stated(recipe: Recipe) -> frozenset[str]:
+    """The settings that the recipe's own file states; the others are the base's to choose."""
+    return frozenset(toml_file.read(recipe.source).get("settings", {})) if recipe.source else frozenset()
+
+
 def _find(name: str) -> Path:
     if name.endswith(".toml") or os.sep in name:
         path = Path(name)

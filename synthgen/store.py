@@ -79,6 +79,12 @@ class Run:
         """How many pictures a gate rejected, all tries counted."""
         return sum(len(tries) for tries in self._refused.values())
 
+    @property
+    def batch_tolerance(self) -> int | None:
+        """The tolerance between batch sizes as the pictures of this run state it; None where none is there yet."""
+        stated = (line["lineage"].get("drawn", {}).get("batch_tolerance_levels") for line in self._done.values())
+        return next((int(levels) for levels in stated if levels is not None), None)
+
     def rejections(self, job: Job) -> int:
         """How many tries of this job a gate rejected."""
         return len(self._refused.get(root(job.id), ()))
@@ -172,13 +178,12 @@ class Run:
             self._check_plan(toml_file.read(about))
         else:
             _check_empty(self.folder)
+            self._write_about(finished=False)  # first, so that a folder that is killed from here on is known as ours
         with self._writing("the folder"):
             (self.folder / IMAGES).mkdir(exist_ok=True)
             (self.folder / REJECTED).mkdir(exist_ok=True)
         if resumed:
             self._resume()
-        else:
-            self._write_about(finished=False)
 
     def _check_plan(self, about: Mapping[str, Any]) -> None:
         found = about.get("plan", {}).get("digest") if isinstance(about.get("plan"), dict) else None

@@ -9,10 +9,10 @@ not been. A checkpoint is written after each epoch; the card, written last, says
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import time
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,22 +27,26 @@ from synthgen import (
     images,
     licensee,
     licenses,
+    photo_check,
+    photo_split,
     rights_file,
+    rooms,
     run_lock,
+    text_length,
     training_report,
 )
+from synthgen.caption_lint import Words
 from synthgen.card import Card
 from synthgen.errors import RequestError, SynthgenError, UnfitAdapter
 from synthgen.progress import Progress
 from synthgen.provenance import canonical_json
-from synthgen.types import Asset, ImageSet, Photo, Rights
+from synthgen.training_loop import Loop, Material
+from synthgen.types import Asset, ImageSet, Photo, Rights, Taught
 from synthgen.vocabulary import CATEGORIES, category_of
 
 LEAST_VIEWS = 48  # a few photos are shown in this many views, many photos in two views each
-HELD_OUT_SHARE = 0.1
+CHECKED = 12  # held-out photos that the validation loss is taken on
 PRESERVED = 16  # pictures of the class, drawn by the base itself, that must not change
-PRESERVED_PER_BATCH = 2
-CHECK_TIMES = (0.9, 0.65, 0.4, 0.15)  # of the schedule, for the validation loss; noise is fixed too
 LEAST_EFFECT = 1.0  # grey levels (0 to 255) that the adapter must change test pictures by, on average
 
 
@@ -54,6 +58,8 @@ class TrainRequest:
     name: str = ""
     trigger: str = "sks"
     base: str = "mini"
+    controlnet: str = ""  # folder of a ControlNet for poses, for a base that has none inside
+    size: int = 0  # px; 0: as the base draws
     rank: int = 16
     alpha: float = 0.0  # 0: as the rank, so that every program that reads the adapter agrees on its strength
     steps: int = 0
@@ -67,30 +73,35 @@ class TrainRequest:
     reading: str = "strict"
     rights: Rights | None = None
     category: str = ""
+    ignore_blocks: bool = False  # train whatever the check of the photos says
+    domain: str = "apparel"
+    told: Mapping[str, Any] = field(
+        default_factory=dict
+    )  # what the domain wants to know: condition, modality, metadata
 
 
 @dataclass(frozen=True)
-class Material:
-    """All that the loop reads, encoded once. Latents (n, c, h, w), words (n, tokens, width), both float32."""
+class Lesson:
+    """What is to be learned: the photos with their captions, and the domain whose words these are."""
 
-    latents: Any
-    words: Any
-    held_latents: Any
-    held_words: Any
-    kept_latents: Any  # pictures of the class by the base itself
-    kept_words: Any
+    photos: ImageSet
+    domain: Any
+    taught: Taught
+    kept: Taught  # what the base draws of the class, and must go on to draw
+    digest: str
 
 
-def fit_product(request: TrainRequest) -> Path:
-    """Train an adapter on the photos of one product; its folder comes back.
+def fit(request: TrainRequest) -> Path:
+    """Train an adapter on the photos of one product or condition; its folder comes back.
 
     A finished adapter of the same request is left as it is; an unfinished one is gone on with.
     Raises RequestError (photos, names), Refused (a licence says no), UnfitAdapter (the folder holds another training).
     """
     request = _checked(request)
-    module, source = bases.choose(request.base)
-    photos = captions.write(_read(request), request.trigger)
-    identity = module.identify(source)
+    module, identity = bases.find(request.base, request.controlnet)
+    module.require_trainable(identity, request.size)
+    domain = rooms.member("domains", request.domain)
+    photos, taught = domain.describe(_read(request), request.trigger, request.told)
     about = licensee.circumstances(licenses.Circumstances(request.reading))
     verdict = licenses.require(_assets(identity, photos), request.use, about=about)
     if remark := licenses.remark(verdict):
@@ -103,12 +114,18 @@ def fit_product(request: TrainRequest) -> Path:
             news = _restate(folder, photos)
             training_report.say(f"{folder} is already trained on these photos; {news}.")
             return folder
+        _check(request, module, identity, photos)
         base = module.load(identity, request.device)
+        base.size = request.size or base.size
         checkpoint.prepare(folder, digest)
-        _train(base, module, request, photos, folder, digest)
+        kept = getattr(module, "TAUGHT", {}).get(request.domain, taught)
+        _train(base, module, request, Lesson(photos, domain, taught, kept, digest), folder)
     finally:
         lock.release()
     return folder
+
+
+fit_product = fit
 
 
 def _checked(request: TrainRequest) -> TrainRequest:
@@ -129,16 +146,44 @@ def _read(request: TrainRequest) -> ImageSet:
     if twins:
         training_report.say(f"{len(twins)} near-duplicates are used once: {', '.join(p.path.name for p in twins[:5])}")
     category = (category_of(request.category) or request.category) if request.category else photos.category
-    if category and category not in CATEGORIES:
+    if category and category not in CATEGORIES and request.domain == "apparel":
         training_report.say(f"category '{category}' is not one that synthgen knows; it is used as a word.")
     if request.category:
         photos = replace(photos, photos=tuple(replace(photo, category=category) for photo in photos.photos))
     return replace(photos, category=category)
 
 
+def look(request: TrainRequest, progress: Progress) -> photo_check.Report:
+    """What `synthgen doctor --images` shows: the photos of a request as this training would see them."""
+    module, identity = bases.find(request.base)
+    photos = captions.write(images.read(request.images, request.rights), request.trigger)
+    progress.total = len(photos.photos)
+    return _looked(request, module, identity, photos, progress)
+
+
+def _looked(
+    request: TrainRequest, module: Any, identity: Any, photos: ImageSet, progress: Progress
+) -> photo_check.Report:
+    words = Words(request.trigger, *text_length.of(identity.folder))
+    flat = request.domain == "apparel"  # a product lies on its ground; an X-ray has none
+    return photo_check.look(photos, request.size or module.side(identity), words, find=flat, tell=progress.step)
+
+
+def _check(request: TrainRequest, module: Any, identity: Any, photos: ImageSet) -> photo_check.Report:
+    """The same checks before training: what is found is said, what blocks is raised."""
+    with Progress(len(photos.photos), "look at", "photos") as progress:
+        report = _looked(request, module, identity, photos, progress)
+    for finding in report.findings:
+        if finding.check != "duplicates":  # said when they were read
+            training_report.say(f"{finding.level}: {finding.line}")
+    if not request.ignore_blocks:
+        report.require()
+    return report
+
+
 def _assets(identity: Any, photos: ImageSet) -> list[Asset]:
     return [
-        Asset("base", identity.id, identity.license, identity.sha256),
+        *identity.assets(),
         rights_file.photos(photos.folder.name, photos.rights, photos.digest),
     ]
 
@@ -150,6 +195,9 @@ def _digest(request: TrainRequest, photos: ImageSet, identity: Any) -> str:
         "trigger": request.trigger, "rank": request.rank, "alpha": float(request.alpha), "steps": request.steps,
         "learning_rate": float(request.learning_rate), "batch": request.batch, "seed": str(request.seed),
         "category": photos.category,
+        **({"domain": request.domain} if request.domain != "apparel" else {}),
+        **({"size": request.size} if request.size else {}),
+        **identity.control_hash(),
     }  # fmt: skip
     return hashlib.sha256(canonical_json(told).encode()).hexdigest()
 
@@ -199,20 +247,20 @@ def _restate(folder: Path, photos: ImageSet) -> str:
     return f"its card now states the licence '{photos.rights.license}' and the rights given"
 
 
-def _train(base: Any, module: Any, request: TrainRequest, photos: ImageSet, folder: Path, digest: str) -> None:
-    began = time.monotonic()
+def _train(base: Any, module: Any, request: TrainRequest, lesson: Lesson, folder: Path) -> None:
+    began, photos, taught = time.monotonic(), lesson.photos, lesson.taught
     kept = [photo for photo in photos.photos if not photo.duplicate_of]
-    train, held = _split(kept, request.seed)
+    train, held = photo_split.divide(kept, request.seed)
     batch = request.batch or module.BATCH
     steps = request.steps or _steps(len(kept))
     rate = request.learning_rate or module.LEARNING_RATE
     training_report.say(f"{len(train)} photos to learn from, {len(held)} held out; {steps} steps of {batch}")
-    material = _material(base, train, held, photos, request)
-    _remember(folder, train, held)
-    before = training_report.test_pictures(base, photos.category, request.trigger, request.seed)
+    material = _material(base, train, held, lesson, request.seed)
+    photo_split.remember(folder, train, held)
+    before = training_report.test_pictures(base, lesson.domain, taught, request.seed)
     loop = Loop(base, material, checkpoint.Settings(steps, batch, rate, request.seed, request.rank, request.alpha))
     losses = loop.run(folder)
-    after = training_report.test_pictures(base, photos.category, request.trigger, request.seed)
+    after = training_report.test_pictures(base, lesson.domain, taught, request.seed)
     effect = float(np.abs(after.astype(np.float32) - before.astype(np.float32)).mean())
     training_report.write(folder, losses, before, after, kept)
     if effect < LEAST_EFFECT:
@@ -227,7 +275,7 @@ def _train(base: Any, module: Any, request: TrainRequest, photos: ImageSet, fold
     adapters.save(
         folder,
         Card(
-            name=folder.name, trigger=request.trigger, category=photos.category, domain="apparel",
+            name=folder.name, trigger=request.trigger, category=photos.category, domain=request.domain,
             base=base.identity.id, base_sha256=base.identity.sha256, base_files=base.identity.files,
             rank=request.rank, alpha=request.alpha,
             license=photos.rights.license,
@@ -235,10 +283,12 @@ def _train(base: Any, module: Any, request: TrainRequest, photos: ImageSet, fold
                 "digest": photos.digest, "photos": len(kept), **rights,
                 "skipped": [f"{name}: {reason}" for name, reason in photos.skipped],
                 "captions": sorted({photo.caption for photo in photos.photos})[:20],
+                **_learned(taught),
             },
             training={
-                "digest": digest, "steps": steps, "batch": batch, "learning_rate": rate, "seed": str(request.seed),
-                "seconds": round(time.monotonic() - began, 1), "device": base.device, "effect": round(effect, 2),
+                "digest": lesson.digest, "steps": steps, "batch": batch, "learning_rate": rate,
+                "seed": str(request.seed), "seconds": round(time.monotonic() - began, 1), "device": base.device,
+                "effect": round(effect, 2),
             },
             losses={"best_step": losses.best_step, "best_validation": losses.best, "validation": losses.validation},
         ),
@@ -251,21 +301,23 @@ def _steps(photos: int) -> int:
     return min(260, 100 + round(16 * math.sqrt(photos - 1)))
 
 
-def _split(photos: list[Photo], seed: int) -> tuple[list[Photo], list[Photo]]:
-    """Photos to learn from and photos to check with; below five photos other views of the same ones check."""
-    order = sorted(photos, key=lambda photo: hashlib.sha256(f"{seed}:{photo.sha256}".encode()).hexdigest())
-    count = min(12, math.ceil(HELD_OUT_SHARE * len(order)))
-    return (order[count:], order[:count]) if len(order) >= 5 else (order, order)
+def _learned(taught: Taught) -> dict[str, Any]:
+    """What a card says of a medical set beside its rights."""
+    if not taught.modality:
+        return {}
+    return {"modality": taught.modality, "grey": taught.grey, "labels": {k: list(v) for k, v in taught.labels.items()}}
 
 
-def _material(base: Any, train: list[Photo], held: list[Photo], photos: ImageSet, request: TrainRequest) -> Material:
+def _material(base: Any, train: list[Photo], held: list[Photo], lesson: Lesson, seed: int) -> Material:
     import torch
 
+    mirror = lesson.domain.mirror(lesson.taught)
+    held = held if held is train else held[:CHECKED]
     per_photo = max(2, math.ceil(LEAST_VIEWS / len(train)))
     size, latents, texts = base.size, [], []
     with Progress(len(train) + len(held) + 1, "prepare", "photos") as progress:
         for number, photo in enumerate(train):
-            views = images.views(images.pixels(photo), per_photo, size, request.seed * 1009 + number)
+            views = images.views(images.pixels(photo), per_photo, size, seed * 1009 + number, mirror)
             latents.append(base.encode_pixels(np.stack(views)))
             texts += [photo.caption] * per_photo
             progress.step()
@@ -273,117 +325,13 @@ def _material(base: Any, train: list[Photo], held: list[Photo], photos: ImageSet
         seen = int(held is train)  # a photo's first view is the photo itself, which training has
         for number, photo in enumerate(held):
             count = max(1 + seen, 4 // len(held)) + seen
-            views = images.views(images.pixels(photo), count, size, request.seed * 1009 + 500_000 + number)
+            views = images.views(images.pixels(photo), count, size, seed * 1009 + 500_000 + number, mirror)
             checks += [(view, photo.caption) for view in views[seen:]]
             progress.step()
-        kept, said = training_report.class_pictures(base, photos.category, PRESERVED, request.seed)
+        kept, said = training_report.class_pictures(base, lesson.domain, lesson.kept, PRESERVED, seed)
         progress.step()
     held_words = base.encode_texts([caption for _, caption in checks])
     return Material(
         torch.cat(latents), base.encode_texts(texts), base.encode_pixels(np.stack([view for view, _ in checks])),
         held_words, base.encode_pixels(kept), base.encode_texts(said),
     )  # fmt: skip
-
-
-def _remember(folder: Path, train: list[Photo], held: list[Photo]) -> None:
-    """private/: which photo went where, with small copies, for the copy gate. Never exported."""
-    import imagehash
-
-    rows, small = [], []
-    for split, members in (("train", train), ("held-out", [photo for photo in held if photo not in train])):
-        for photo in members:
-            picture = images.pixels(photo)
-            rows.append(
-                {
-                    "file": photo.path.name,
-                    "sha256": photo.sha256,
-                    "split": split,
-                    "phash": str(imagehash.phash(picture)),
-                }
-            )
-            small.append(np.asarray(images.square(picture, 64), np.uint8))
-    private = folder / "private"
-    private.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(private / "thumbnails.npz", pixels=np.stack(small))
-    (private / "photos.json").write_text(json.dumps(rows, indent=1) + "\n")
-
-
-class Loop:
-    """The steps themselves. Stateless in its randomness: step k draws from (seed, k)."""
-
-    def __init__(self, base: Any, material: Material, settings: checkpoint.Settings) -> None:
-        import torch
-
-        self.base, self.material, self.settings = base, material, settings
-        torch.manual_seed(settings.seed)
-        self.parameters = base.add_adapter(settings.rank, settings.alpha)
-        self.optimizer = torch.optim.AdamW(
-            self.parameters.values(), lr=settings.learning_rate, betas=(0.9, 0.99), weight_decay=1e-4
-        )
-        self.epoch = max(20, math.ceil(len(material.latents) / settings.batch))
-
-    def run(self, folder: Path) -> checkpoint.Losses:
-        """Train to the end and leave the best weights, by validation loss, in the base."""
-        import torch
-
-        losses, first = checkpoint.load(folder, self.parameters, self.optimizer)
-        if not losses.validation:
-            losses.note(0, self.validate(), self.parameters)
-        with Progress(self.settings.steps, "train", "steps", already=first) as progress:
-            for step in range(first, self.settings.steps):
-                warm = min(1.0, (step + 1) / 10)
-                decay = 0.1 + 0.9 * min(1.0, (self.settings.steps - step) / (0.4 * self.settings.steps))
-                for group in self.optimizer.param_groups:
-                    group["lr"] = self.settings.learning_rate * warm * decay
-                loss = self.step_loss(step)
-                self.optimizer.zero_grad()
-                loss.backward()
-                torch.nn.utils.clip_grad_norm_(self.parameters.values(), 1.0)
-                self.optimizer.step()
-                losses.training.append(round(loss.item(), 5))
-                last = step + 1 == self.settings.steps
-                if (step + 1) % self.epoch == 0 or last:
-                    losses.note(step + 1, self.validate(), self.parameters)
-                    checkpoint.save(folder, step + 1, self.parameters, self.optimizer, losses)
-                progress.step(1, f"loss {losses.training[-1]:.3f}, held-out {losses.validation[-1][1]:.4f}")
-        losses.restore(self.parameters)
-        return losses
-
-    def step_loss(self, step: int) -> Any:
-        """Loss of one batch: the product's views, and the class as the base itself sees it."""
-        import torch
-
-        rng = np.random.default_rng([self.settings.seed, step, 5])
-        product = max(1, self.settings.batch - PRESERVED_PER_BATCH)
-        chosen = torch.from_numpy(rng.integers(len(self.material.latents), size=product))
-        loss = self.base.loss(*self._draw(self.material.latents[chosen], self.material.words[chosen], rng)).mean()
-        kept = torch.from_numpy(rng.integers(len(self.material.kept_latents), size=PRESERVED_PER_BATCH))
-        return (
-            loss
-            + 0.5
-            * self.base.preservation_loss(
-                *self._draw(self.material.kept_latents[kept], self.material.kept_words[kept], rng)
-            ).mean()
-        )
-
-    def _draw(self, latents: Any, words: Any, rng: np.random.Generator) -> tuple[Any, Any, Any, Any]:
-        import torch
-
-        count = len(latents)
-        spread = (rng.permutation(count) + rng.random(count)) / count * self.base.train_steps
-        noise = torch.from_numpy(rng.standard_normal(tuple(latents.shape), dtype=np.float32)).to(latents.device)
-        return latents, words, torch.from_numpy(spread.astype(np.int64)).to(latents.device), noise
-
-    def validate(self) -> float:
-        """Loss on held-out views at fixed times with fixed noise: comparable from step to step."""
-        import torch
-
-        rng = np.random.default_rng([self.settings.seed, 77])
-        total = 0.0
-        for time_share in CHECK_TIMES:
-            latents, words = self.material.held_latents, self.material.held_words
-            noise = torch.from_numpy(rng.standard_normal(tuple(latents.shape), dtype=np.float32)).to(latents.device)
-            moment = torch.full((len(latents),), int(time_share * self.base.train_steps), device=latents.device)
-            with torch.no_grad():
-                total += float(self.base.loss(latents, words, moment, noise).mean())
-        return round(total / len(CHECK_TIMES), 6)

@@ -13,9 +13,7 @@ import numpy as np
 from synthgen import images, plan, recipes, resources
 from synthgen.checkpoint import Losses
 from synthgen.conditioners import pose
-from synthgen.domains import apparel
-from synthgen.types import Photo
-from synthgen.vocabulary import COLOURS
+from synthgen.types import Photo, Taught
 
 TESTS = 8
 
@@ -25,31 +23,30 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def test_pictures(base: Any, category: str, trigger: str, seed: int) -> np.ndarray:
-    """TESTS pictures of people wearing the product, (n, s, s, 3) uint8; the same plan for the same seed."""
-    return _drawn(base, TESTS, seed, category, [apparel.subject(trigger, category)] * TESTS)[0]
+def test_pictures(base: Any, domain: Any, taught: Taught, seed: int) -> np.ndarray:
+    """TESTS pictures of what is learned (people who wear the product), (n, s, s, 3) uint8; one plan for one seed."""
+    return _drawn(base, domain, taught, [domain.subject_of(taught)] * TESTS, seed)[0]
 
 
-def class_pictures(base: Any, category: str, count: int, seed: int) -> tuple[np.ndarray, list[str]]:
-    """People wearing other garments of the class, as the base draws them, and what was said."""
-    colours = list(COLOURS)
-    subjects = [apparel.subject("", category, colours[number % len(colours)]) for number in range(count)]
-    return _drawn(base, count, seed + 1, category, subjects)
+def class_pictures(base: Any, domain: Any, taught: Taught, count: int, seed: int) -> tuple[np.ndarray, list[str]]:
+    """Others of the class (people wearing other garments), as the base draws them, and what was said."""
+    return _drawn(base, domain, taught, domain.class_subjects(taught, count), seed + 1)
 
 
-def _drawn(base: Any, count: int, seed: int, category: str, subjects: Sequence[str]) -> tuple[np.ndarray, list[str]]:
+def _drawn(base: Any, domain: Any, taught: Taught, subjects: Sequence[str], seed: int) -> tuple[np.ndarray, list[str]]:
     """By the shipped recipe, whatever the user's own says: what an adapter is must not depend on it."""
-    recipe = apparel.suited(recipes.load(resources.shipped("pipelines") / "apparel.toml"), category)
+    name, count = domain.__name__.rpartition(".")[2], len(subjects)
+    recipe = domain.suited(recipes.load(resources.shipped("pipelines") / f"{name}.toml"), taught)
     jobs = plan.jobs(plan.Request(recipe, count, seed, subject="x"), lambda requested: "x")
     jobs = tuple(
-        replace(job, prompt=apparel.prompt(recipe, job.requested, subject))
+        replace(job, prompt=domain.prompt(recipe, {**job.requested, **domain.labels(job.requested)}, subject))
         for job, subject in zip(jobs, subjects, strict=True)
     )
-    settings = {**recipe.settings, "size": base.size}
+    settings = {**recipe.settings, **base.settings}
     pictures = []
-    for start in range(0, count, 8):
-        batch = jobs[start : start + 8]
-        controls = [pose.prepare(job, base.size).control for job in batch]
+    for start in range(0, count, settings["batch"]):
+        batch = jobs[start : start + settings["batch"]]
+        controls = [pose.prepare(job, base.size).control if "pose" in job.requested else None for job in batch]
         pictures += base.render(batch, controls, settings)
     return np.stack([picture.pixels for picture in pictures]), [job.prompt for job in jobs]
 

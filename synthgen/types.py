@@ -32,6 +32,8 @@ class Photo:
     category: str
     caption: str = ""
     duplicate_of: str = ""  # file name of the near-duplicate that is kept instead
+    group: str = ""  # what may not straddle two splits, such as a patient; "" where none is stated
+    split: str = ""  # "train", "validation" or "test" where a table says so
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,18 @@ class ImageSet:
     rights: Rights
     digest: str  # sha256 over the sorted sha256s of the photos
     skipped: tuple[tuple[str, str], ...] = ()  # (file name, reason)
+
+
+@dataclass(frozen=True)
+class Taught:
+    """What adapters have learned, as far as the words and the axes of a domain depend on it."""
+
+    triggers: str = ""  # the words that mean it, a space between them
+    category: str = ""  # a garment, or a condition
+    modality: str = ""  # kind of medical picture
+    styles: tuple[str, ...] = ()  # of further adapters, said after the subject
+    labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # axis -> values that captions have told
+    grey: bool = False  # every picture that was learned from is grey
 
 
 @dataclass(frozen=True)
@@ -90,6 +104,7 @@ class Picture:
     job: Job
     pixels: Any  # (h, w, 3) uint8 sRGB numpy array
     control: Any = None  # the control picture it was drawn with, (h, w, 3) uint8, or None
+    drawn: Mapping[str, Any] = field(default_factory=dict)  # device, batch, row in it, batch_tolerance_levels
 
 
 @dataclass(frozen=True)

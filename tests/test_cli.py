@@ -42,8 +42,8 @@ GOLDEN = {  # what is typed -> the whole of stderr
     "See synthgen samples --help.",
     "samples --out x --kind shrit": "Error: --kind has no 'shrit'; did you mean 'shirt'? Known: dress, longsleeve, "
     "outwear, pants, person, shirt, shorts, skirt, smear, t-shirt, xray.",
-    "check aparel": "Error: pipelines has no 'aparel'; did you mean 'apparel'? Known: apparel.",
-    "copy aparel": "Error: shipped pipelines has no 'aparel'; did you mean 'apparel'? Known: apparel.",
+    "check aparel": "Error: pipelines has no 'aparel'; did you mean 'apparel'? Known: apparel, medical.",
+    "copy aparel": "Error: shipped pipelines has no 'aparel'; did you mean 'apparel'? Known: apparel, medical.",
     "check mine.toml": "Error: mine.toml is no pipeline file. Name one that `synthgen list pipelines` shows, or a "
     "file.",
     "licenses check --use commercial": "Error: name at least one of --base, --adapter and --images. "
@@ -210,12 +210,14 @@ def test_all_problems_of_a_pipeline_are_told_at_once(synthgen: Synthgen, empty_f
     assert synthgen("copy", "apparel", "--to", "mine.toml").out == "mine.toml\n"
     recipe = empty_folder / "mine.toml"
     text = (
-        recipe.read_text().replace("guidance_scale =", "guidence_scale =").replace("[gates]", "[gates]\nblnak = 'off'")
+        recipe.read_text()
+        .replace("conditioning_scale =", "condishioning_scale =")
+        .replace("[gates]", "[gates]\nblnak = 'off'")
     )
     recipe.write_text(text)
     code, out, err = synthgen("check", "mine.toml")
     assert (code, out) == (2, "")
-    assert "Did you mean 'guidance_scale'?" in err and "blnak" in err
+    assert "Did you mean 'controlnet_conditioning_scale'?" in err and "blnak" in err
 
 
 def test_licenses_check_answers_yes_and_no_by_its_exit_code(synthgen: Synthgen, empty_folder: Path) -> None:

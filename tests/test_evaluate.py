@@ -51,7 +51,7 @@ def prepared(empty_folder: Path) -> Path:
 
 
 def test_a_whole_evaluation_and_the_same_again_from_what_is_kept(synthgen: Synthgen, prepared: Path) -> None:
-    typed = ("evaluate", "a", "b", "--real", "real", "--classifier", "said.csv", "--steps", 15, "--json")
+    typed = ("evaluate", "a", "b", "--real", "real", "--classifier", "said.csv", "--steps", 3, "--seeds", 5, "--json")
     code, out, err = synthgen(*typed)
     assert code == 0, err
     told = json.loads(out)
@@ -62,6 +62,10 @@ def test_a_whole_evaluation_and_the_same_again_from_what_is_kept(synthgen: Synth
     assert told["ranking"]["overall"]["models"] == 13
     assert told["ranking"]["verdict"] in ("yes", "no", "not enough evidence")
     assert set(told["ranking"]["per_class"]) == {"blue", "red"}
+    arms = {item["arm"]: item for item in told["utility"]["arms"]}
+    assert (arms["real + 1 x synthetic"]["real"], arms["real + 1 x synthetic"]["synthetic"]) == (80, 80)
+    assert "10 x 80 synthetic pictures are wanted, and the runs have 160" in arms["real + 10 x synthetic"]["reason"]
+    assert told["utility"]["sentence"] in (folder / "report.html").read_text()
     judge, own = told["fidelity"]
     assert (judge["extractor"], own["extractor"], own["real"]) == ("mini-judge", "real-alone", 80)
     assert f"KD(mini-judge@{judge['sha256'][:12]})" in judge["measures"]
@@ -89,6 +93,8 @@ def test_few_classifiers_are_not_enough_evidence(synthgen: Synthgen, prepared: P
         "there",
         "--without",
         "fidelity",
+        "--without",
+        "utility",
     )
     assert (code, out) == (0, "there/report.html\n")
     assert "Not enough evidence" in err

@@ -238,3 +238,15 @@ def test_a_gate_that_knows_the_embedded_base_is_not_asked_about_another(capsys: 
         ready = SimpleNamespace(recipe=recipe, identity=SimpleNamespace(id=base))
         assert [name for name, _, _ in generate._judges(ready)] == asked
     assert "gate 'pose' is not asked: it knows mini and not base 'toy'." in capsys.readouterr().err
+
+
+def test_a_picture_is_made_again_with_the_adapters_of_its_record_and_no_others(
+    trained: Path, toy: Path, tmp_path: Path
+) -> None:
+    from synthgen import replay
+
+    generate.run(asked(f"{trained}:0.6", toy, tmp_path / "run", count=2))  # type: ignore[arg-type]
+    file = tmp_path / "run" / rows(tmp_path / "run")[1]["file_name"]
+    assert replay.picture(file, base=str(toy), adapter=[str(trained)]).status == replay.SAME
+    with pytest.raises(RequestError, match="--adapter FOLDER"):
+        replay.picture(file, base=str(toy))

@@ -24,7 +24,8 @@ ROOMS = ("bases", "conditioners", "domains", "gates", "exporters", "evaluators")
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("types", "errors", "resources", "rooms", "__init__"),
     # services
-    ("images", "image_file", "photo_table", "rights_file", "toml_file", "captions", "recipes", "plan", "licenses",
+    ("modalities", "case_table", "photo_split",
+         "images", "image_file", "photo_table", "rights_file", "toml_file", "captions", "recipes", "plan", "licenses",
      "license_record", "license_expressions", "license_reading", "share_alike", "civitai_flags", "licensee",
      "rights_report", "notices", "materials",
      "provenance", "adapters", "card", "tensor_file", "store", "ledger", "run_lock", "run_report", "poses",
@@ -32,12 +33,15 @@ FLOORS: tuple[tuple[str, ...], ...] = (
      "lora_claims", "lora_exchange", "lora_family", "lora_fit", "weights_hash", "splits", "labelled_set", "boxes",
      "export_set", "export_rights", "export_card", "answers", "intervals", "classifiers", "class_file",
      "predictions_file", "model_file", "candidates", "small_networks", "marks", "signing", "png_file",
-     "perceptual_hash"),
+     "perceptual_hash", "masks", "photo_quality", "photo_check", "caption_lint", "contact_sheet", "machine",
+     "text_length", "file_hash", "model_folder"),
     ("mini",),
     ROOMS,
     ("engines",),
-    ("train", "training_report", "generate", "adapter_choice", "evaluate", "evaluation_report", "evaluation_sets",
-     "evaluation_parts", "export", "ingest", "verify", "revoke"),
+    ("train", "training_loop",
+     "training_report", "generate", "adapter_choice", "evaluate", "evaluation_report", "evaluation_sets",
+     "evaluation_parts", "export", "ingest", "verify", "revoke",
+     "replay", "sweep", "blend"),
     ("cli", "__main__"),
 )  # fmt: skip
 NAMES_THAT_SAY_NOTHING = {"utils", "util", "common", "helpers", "helper", "misc", "manager", "managers"}

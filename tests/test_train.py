@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 from toy_base import OWN, interrupted_once, photos
 
-from synthgen import adapters, train
+from synthgen import adapters, photo_split, train
 from synthgen.errors import RequestError, SynthgenError, UnfitAdapter
+from synthgen.types import Taught
 
 
 def test_training_leaves_a_finished_adapter_with_its_card_report_and_private_part(trained: Path) -> None:
@@ -162,10 +163,12 @@ def test_the_category_that_is_said_is_the_one_that_is_learned(toy: Path, tmp_pat
 def test_below_five_photos_other_views_than_those_of_training_are_held_out(toy: Path, tmp_path: Path) -> None:
     from synthgen import captions
     from synthgen.bases import mini
+    from synthgen.domains import apparel
 
     request = train.TrainRequest(photos(tmp_path / "shirts", 3), base=str(toy))
     known = captions.write(train._read(request), "sks")
-    learn, held = train._split(list(known.photos), 0)
-    material = train._material(mini.load(mini.identify(toy)), learn, held, known, request)
+    learn, held = photo_split.divide(list(known.photos), 0)
+    lesson = train.Lesson(known, apparel, Taught("sks", "shirt"), Taught("", "shirt"), "")
+    material = train._material(mini.load(mini.identify(toy)), learn, held, lesson, request.seed)
     gaps = (material.held_latents[:, None] - material.latents[None]).abs().amax((2, 3, 4))
     assert (gaps.amin(1) > 1e-3).float().mean() >= 0.5

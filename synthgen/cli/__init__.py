@@ -28,6 +28,7 @@ from synthgen.errors import SynthgenError, UnknownName
 
 COMMANDS = {  # name -> module:object; a module is imported when its command is asked for, and none imports torch
     "train-product": "train:train_product",
+    "train-condition": "train:train_condition",
     "generate": "generate:generate",
     "export": "export:export",
     "ingest": "export:ingest",
@@ -39,7 +40,9 @@ COMMANDS = {  # name -> module:object; a module is imported when its command is 
     "copy": "listing:copy",
     "licenses": "licenses:licenses",
     "adapters": "adapters:adapters",
+    "doctor": "doctor:doctor",
     "verify": "verify:verify",
+    "replay": "replay:replay",
     "revoke": "revoke:revoke",
 }
 STOPPED_EXIT_CODE = Stopped.exit_code

@@ -108,7 +108,7 @@ def export(name: str, form: str, out: Path, as_json: bool) -> None:
     from synthgen import lora_exchange
 
     folder = folders.find(name)
-    written = lora_exchange.take_out(folder, form, out, _modelspec(folders.load_card(folder).base))
+    written = lora_exchange.take_out(folder, form, out, _modelspec(folder / folders.WEIGHTS))
     if as_json:
         echo_json({"file": written})
     else:
@@ -129,8 +129,7 @@ def _base(name: str) -> Any:
     from synthgen import bases
     from synthgen.lora_exchange import Base
 
-    module, source = bases.choose(name)
-    identity = module.identify(source)
+    module, identity = bases.find(name)
     return Base(identity, module.places(identity), module.MODELSPEC)
 
 
@@ -145,13 +144,13 @@ def _places(name: str) -> Mapping[str, Any]:
     return {base.identity.id: base.places}
 
 
-def _modelspec(base: str) -> Mapping[str, str]:
-    """What the base's family says of itself. A base from a folder is known by no name: its form is that of mini."""
-    from synthgen import rooms
+def _modelspec(weights: Path) -> Mapping[str, str]:
+    """What the family says of itself that the adapter's own file names; mini's where it names none."""
+    from synthgen import bases, lora, rooms
 
-    told = rooms.member("bases", base if base in rooms.members("bases") else "mini").MODELSPEC
-    assert isinstance(told, dict)
-    return told
+    named = lora.read(weights).metadata.get("modelspec.architecture")
+    told = {name: dict(bases.family(name).MODELSPEC) for name in rooms.members("bases")}
+    return next((one for one in told.values() if one.get("modelspec.architecture") == named), told["mini"])
 
 
 def _lines(told: Mapping[str, Any]) -> list[str]:

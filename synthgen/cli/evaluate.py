@@ -10,14 +10,14 @@ import click
 from synthgen.cli.command import Whole, as_json, command, echo_json
 
 FOLDER = click.Path(path_type=Path)
-PARTS = ("fidelity",)
+PARTS = ("fidelity", "utility")
 
 
 @command(
     "evaluate",
     example="synthgen evaluate runs/shirts-1a2b --real photos/ --classifier model.onnx\n"
     "synthgen evaluate runs/a runs/b --real photos/ --classifier said.csv --classes classes.toml --out evaluation",
-    stopped="Candidates that are trained are kept; the same command goes on.",
+    stopped="What was trained is kept; the same command goes on.",
 )
 @click.argument("runs", nargs=-1, required=True, type=FOLDER, metavar="RUN...")
 @click.option("--real", type=FOLDER, required=True, help="Folder of labelled real pictures.")
@@ -35,6 +35,7 @@ PARTS = ("fidelity",)
     "--candidates", type=Whole(0, "classifiers"), default=12, help="Small classifiers trained for the ranking."
 )
 @click.option("--steps", type=Whole(1, "steps"), default=300, help="Training steps of each of them.")
+@click.option("--seeds", type=Whole(1, "seeds"), default=5, help="Trainings of each mix of real and synthetic.")
 @click.option(
     "--extractor",
     "extractors",

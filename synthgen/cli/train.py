@@ -1,4 +1,4 @@
-"""train-product: photos in, adapter out."""
+"""train-product, train-condition: photos in, adapter out."""
 
 from __future__ import annotations
 
@@ -10,10 +10,60 @@ import click
 
 from synthgen.cli.command import Whole, as_json, command, echo_json, reading, use
 from synthgen.errors import RequestError, SynthgenError
+from synthgen.modalities import MODALITIES, slug
 from synthgen.types import Rights
 
 RIGHTS = ("owner", "license", "source", "consent")
 FOLDER = click.Path(path_type=Path)
+HOW = (  # how the one loop trains, whatever it learns from
+    click.option("--rank", type=Whole(1, "ranks"), default=16, help="Rank of the LoRA matrices."),
+    click.option(
+        "--alpha",
+        type=click.FloatRange(min=0, min_open=True),
+        default=None,
+        show_default="the rank",
+        help="LoRA scale: alpha / rank.",
+    ),
+    click.option(
+        "--steps", type=Whole(1, "steps"), default=None, show_default="by the number of photos", help="Training steps."
+    ),
+    click.option(
+        "--learning-rate",
+        type=click.FloatRange(min=0, min_open=True),
+        default=None,
+        show_default="the base's own",
+        help="Peak learning rate.",
+    ),
+    click.option(
+        "--batch-size",
+        "batch",
+        type=Whole(1, "pictures"),
+        default=None,
+        show_default="the base's own",
+        help="Pictures per step.",
+    ),
+    click.option("--seed", type=Whole(0, "seeds"), default=0, help="Same seed and photos, same adapter."),
+    click.option("--out", type=FOLDER, default=None, show_default="adapters/NAME", help="Folder of the adapter."),
+    click.option("--replace", is_flag=True, help="Replace an adapter of this name that was trained on other photos."),
+    click.option("--ignore-blocks", is_flag=True, help="Train even where the check of the photos blocks."),
+    click.option("--device", default="", show_default="found by itself", help="cuda, mps or cpu."),
+    use,
+    reading,
+    click.option("--owner", default="", show_default=False, help="Who owns the photos."),
+    click.option(
+        "--license", default="", show_default=False, help="Licence of the photos: an SPDX id or LicenseRef-own."
+    ),
+    click.option("--source", default="", show_default=False, help="Where the photos come from."),
+    click.option("--consent", default="", show_default=False, help="Reference of the consent to use them."),
+    as_json,
+)
+
+
+def how(body: Any) -> Any:
+    """A command with the options that every training has."""
+    for option in reversed(HOW):
+        body = option(body)
+    return body
 
 
 @command(
@@ -26,45 +76,11 @@ FOLDER = click.Path(path_type=Path)
 @click.option("--name", default="", show_default="the folder's name", help="Name of the adapter.")
 @click.option("--trigger", default="sks", help="Word that means the product in a prompt.")
 @click.option("--base", default="mini", help="Base model to adapt.")
+@click.option("--controlnet", default="", show_default="the base's own", help="Folder of a ControlNet for poses.")
+@click.option("--size", type=Whole(64, "px"), default=None, show_default="the base's own", help="Side to train at, px.")
 @click.option("--category", default="", show_default="from the folder's name", help="Kind of garment, such as shirt.")
 @click.option("--per-folder", is_flag=True, help="Train one adapter for each sub-folder of --images.")
-@click.option("--rank", type=Whole(1, "ranks"), default=16, help="Rank of the LoRA matrices.")
-@click.option(
-    "--alpha",
-    type=click.FloatRange(min=0, min_open=True),
-    default=None,
-    show_default="the rank",
-    help="LoRA scale: alpha / rank.",
-)
-@click.option(
-    "--steps", type=Whole(1, "steps"), default=None, show_default="by the number of photos", help="Training steps."
-)
-@click.option(
-    "--learning-rate",
-    type=click.FloatRange(min=0, min_open=True),
-    default=None,
-    show_default="the base's own",
-    help="Peak learning rate.",
-)
-@click.option(
-    "--batch-size",
-    "batch",
-    type=Whole(1, "pictures"),
-    default=None,
-    show_default="the base's own",
-    help="Pictures per step.",
-)
-@click.option("--seed", type=Whole(0, "seeds"), default=0, help="Same seed and photos, same adapter.")
-@click.option("--out", type=FOLDER, default=None, show_default="adapters/NAME", help="Folder of the adapter.")
-@click.option("--replace", is_flag=True, help="Replace an adapter of this name that was trained on other photos.")
-@click.option("--device", default="", show_default="found by itself", help="cuda, mps or cpu.")
-@use
-@reading
-@click.option("--owner", default="", show_default=False, help="Who owns the photos.")
-@click.option("--license", default="", show_default=False, help="Licence of the photos: an SPDX id or LicenseRef-own.")
-@click.option("--source", default="", show_default=False, help="Where the photos come from.")
-@click.option("--consent", default="", show_default=False, help="Reference of the consent to use them.")
-@as_json
+@how
 def train_product(images: Path, per_folder: bool, as_json: bool, **given: Any) -> None:
     """Teach the base a product from its photos.
 
@@ -79,6 +95,61 @@ def train_product(images: Path, per_folder: bool, as_json: bool, **given: Any) -
     else:
         for folder in folders:
             click.echo(folder)
+
+
+@command(
+    "train-condition",
+    example="synthgen train-condition --images pneumonia/ --condition pneumonia --modality chest-xray "
+    "--owner 'St. X' --license LicenseRef-own --consent ethics-2026-14\n"
+    "synthgen train-condition --images melanoma/ --condition melanoma --modality dermatology --metadata cases.csv",
+    stopped="Checkpoints are kept; the same command goes on from the last one.",
+)
+@click.option("--images", type=FOLDER, required=True, help="Folder with pictures of one condition.")
+@click.option("--condition", required=True, help="What the pictures show, such as pneumonia; 'none' for no finding.")
+@click.option(
+    "--modality",
+    required=True,
+    help=f"Kind of picture: {', '.join(MODALITIES)}, other, or words of your own.",
+)
+@click.option(
+    "--metadata",
+    type=FOLDER,
+    default=None,
+    show_default="metadata.csv in --images, if there",
+    help="CSV: file_name, patient_id, finding, view, side, severity, sex, age_band, site, split.",
+)
+@click.option(
+    "--normal",
+    type=FOLDER,
+    default=None,
+    show_default="none",
+    help="Folder with pictures of the same kind without a finding, learned beside.",
+)
+@click.option("--name", default="", show_default="the condition", help="Name of the adapter.")
+@click.option("--trigger", default="sks", help="Word that means these pictures in a prompt.")
+@click.option("--base", default="mini", help="Base model to adapt.")
+@how
+def train_condition(
+    images: Path, condition: str, modality: str, metadata: Path | None, normal: Path | None, as_json: bool, **given: Any
+) -> None:
+    """Teach the base how a condition looks, from pictures of patients.
+
+    The result is a folder with a LoRA adapter and its card. With a table that has patient_id, no patient is both
+    learned from and held out. Grey pictures stay grey. What is made from it is not for diagnosis.
+    """
+    stated = {key: given.pop(key) for key in RIGHTS}
+    options = {key: value for key, value in given.items() if value is not None}
+    told: dict[str, Any] = {"condition": condition, "modality": modality, "metadata": metadata}
+    if normal is not None:
+        from synthgen import images as photos
+
+        told["normal"] = photos.read(normal, _rights(normal, stated))
+    options["name"] = options.get("name") or slug(condition)
+    folder = _train(images, stated, {**options, "domain": "medical", "told": told})
+    if as_json:
+        echo_json({"adapters": [folder]})
+    else:
+        click.echo(folder)
 
 
 def _train(images: Path, stated: dict[str, str], options: dict[str, Any], above: Path | None = None) -> Path:

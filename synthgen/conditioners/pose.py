@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,12 @@ class Steering:
     control: Any  # (s, s, 3) uint8, OpenPose colours on black
     keypoints: Any  # (18, 3) float32: x, y in px, v in {0, 1}
     pose_name: str
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """What it adds to the labels of its job, and all that `again` needs."""
+        points = [[round(float(value), 1) for value in point] for point in self.keypoints]
+        return {"pose_name": self.pose_name, "keypoints": json.dumps(points)}
 
 
 def read(files: Sequence[Path]) -> tuple[poses.Pose, ...]:
@@ -47,8 +54,14 @@ def prepare(job: Job, size: int, own: Sequence[poses.Pose] = ()) -> Steering:
     )
     pose = choice[job.index % len(choice)]
     body, view = job.requested.get("body_type", "straight"), job.requested.get("view", "full")
-    points = poses.fit(pose, body, view, size, seed=int(job.id[:12], 16))
+    points = np.round(poses.fit(pose, body, view, size, seed=int(job.id[:12], 16)), 1)  # as the record keeps them
     return Steering(poses.draw_skeleton(points, size), points, pose.name)
+
+
+def again(requested: Mapping[str, str], size: int) -> Any:
+    """The control picture of a picture that was made, from its record: (s, s, 3) uint8, or None if it had none."""
+    text = requested.get("keypoints", "")
+    return poses.draw_skeleton(np.asarray(json.loads(text), np.float32), size) if text else None
 
 
 def _from_photo(file: Path) -> poses.Pose:

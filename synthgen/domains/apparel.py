@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from string import Formatter
+from typing import Any
 
-from synthgen import poses, toml_file
+from synthgen import captions, poses, toml_file
 from synthgen.errors import RequestError
-from synthgen.types import Recipe
+from synthgen.types import ImageSet, Recipe, Taught
 from synthgen.vocabulary import (
     AGE_BANDS,
     BODY_TYPES,
     CATEGORIES,
+    COLOURS,
     HAIR_COLOURS,
     HAIR_STYLES,
     LOWER_GARMENTS,
@@ -31,6 +33,16 @@ AXES: Mapping[str, Mapping[str, str]] = {  # axis -> label -> phrase in the prom
 }
 
 
+def describe(photos: ImageSet, trigger: str, told: Mapping[str, Any]) -> tuple[ImageSet, Taught]:
+    """The photos with captions, and what an adapter will have learned from them."""
+    return captions.write(photos, trigger), Taught(trigger, photos.category)
+
+
+def mirror(taught: Taught) -> float:
+    """Share of training views that are mirrored."""
+    return 0.5
+
+
 def phrase(axis: str, label: str) -> str:
     """How a label is said: "monk-04" is "light skin", "arms-raised" is "arms raised"; others as they stand."""
     if axis == "pose":
@@ -47,6 +59,17 @@ def subject(trigger: str, category: str, colour: str = "", pattern: str = "") ->
     noun = CATEGORIES.get(category, category.replace("-", " ").replace("_", " ")) or "garment"
     words = " ".join(word for word in (trigger, colour, "" if pattern == "plain" else pattern, noun) if word)
     return article(words) + words
+
+
+def subject_of(taught: Taught) -> str:
+    """What adapters have learned, as a noun phrase; a garment where there are none."""
+    return subject(taught.triggers, taught.category)
+
+
+def class_subjects(taught: Taught, count: int) -> list[str]:
+    """Other garments of the class, in as many colours."""
+    colours = list(COLOURS)
+    return [subject("", taught.category, colours[number % len(colours)]) for number in range(count)]
 
 
 def prompt(recipe: Recipe, requested: Mapping[str, str], subject: str) -> str:
@@ -81,11 +104,11 @@ def check(recipe: Recipe) -> None:
         raise RequestError(f"{recipe.source or recipe.name}: {' '.join(problems)} Nothing was drawn.")
 
 
-def suited(recipe: Recipe, category: str) -> Recipe:
+def suited(recipe: Recipe, taught: Taught) -> Recipe:
     """The recipe without views that would not show the product: trousers are not seen from the waist up."""
     views = recipe.axes.get("view", ())
     left = tuple(view for view in views if view != "close")
-    if category not in LOWER_GARMENTS or not left or left == views:
+    if taught.category not in LOWER_GARMENTS or not left or left == views:
         return recipe
     return replace(recipe, axes={**recipe.axes, "view": left})
 

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import gc
+import math
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
+
+import numpy as np
 
 from synthgen.types import Job, Picture
 
@@ -22,15 +28,70 @@ def batches(jobs: Sequence[Job], size: int, wanted: set[str]) -> Iterator[list[J
             yield batch
 
 
-def draw(
-    base: Any, jobs: Sequence[Job], wanted: set[str], steer: Steer, settings: Mapping[str, Any]
-) -> Iterator[list[Picture]]:
-    """Pictures of the wanted jobs, a list for each batch.
+class Engine:
+    """One loaded base, asked for one batch after another."""
 
-    steer  a job with what its pose adds to its labels, and its control picture (s, s, 3) uint8 or None; asked batch by
-           batch, for a skeleton takes 0.2 MB
-    """
-    for batch in batches(jobs, int(settings["batch"]), wanted):
-        steered = [steer(job) for job in batch]
-        drawn = base.render([job for job, _ in steered], [control for _, control in steered], settings)
-        yield [picture for picture in drawn if picture.job.id in wanted]
+    def __init__(self, base: Any, steer: Steer, settings: Mapping[str, Any], tolerance: int | None = None) -> None:
+        """Loads nothing.
+
+        steer      a job with what its pose adds to its labels, and its control picture (s, s, 3) uint8 or None; asked
+                   batch by batch, for a skeleton takes 0.2 MB
+        tolerance  grey levels by which a picture changes with the size of its batch; measured where it is None
+        """
+        self._base, self._steer, self._settings = base, steer, settings
+        self._size = int(settings["batch"])
+        self._tolerance = tolerance
+
+    def draw(self, jobs: Sequence[Job], wanted: set[str]) -> Iterator[list[Picture]]:
+        """Pictures of the wanted jobs, a list for each batch; each picture says how it was drawn.
+
+        Where memory does not suffice, the batch is halved, for good, until it is one picture; MemoryError then.
+        """
+        for batch in batches(jobs, int(self._settings["batch"]), wanted):
+            steered = [self._steer(job) for job in batch]
+            drawn = self._drawn(steered)
+            yield [picture for picture in drawn if picture.job.id in wanted]
+
+    def _drawn(self, steered: Sequence[tuple[Job, Any]]) -> list[Picture]:
+        """The pictures of a planned batch, drawn in as many parts as memory asks for."""
+        made: list[Picture] = []
+        while len(made) < len(steered):
+            part = steered[len(made) : len(made) + self._size]
+            pictures = self._fitting(part)
+            if pictures:
+                how = {"device": getattr(self._base, "device", "cpu"), "batch": len(pictures)}
+                how["batch_tolerance_levels"] = self._measured(part, pictures)
+                made += [replace(picture, drawn={**how, "row": row}) for row, picture in enumerate(pictures)]
+        return made
+
+    def _fitting(self, part: Sequence[tuple[Job, Any]]) -> list[Picture]:
+        """The pictures of a part; none, and half the size from now on, where it did not fit into memory."""
+        try:
+            return list(self._base.render([job for job, _ in part], [control for _, control in part], self._settings))
+        except (MemoryError, RuntimeError) as error:
+            if not _is_out_of_memory(error):
+                raise
+            if len(part) == 1:
+                raise MemoryError("not even one picture fits") from error
+        self._size = math.ceil(len(part) / 2)
+        gc.collect()
+        print(f"out of memory with {len(part)} pictures at once; from now on {self._size}", file=sys.stderr, flush=True)
+        return []
+
+    def _measured(self, part: Sequence[tuple[Job, Any]], pictures: Sequence[Picture]) -> int:
+        """By how many grey levels the first picture differs from itself drawn alone; measured once a run."""
+        if self._tolerance is None and len(pictures) > 1:
+            alone = self._base.render([part[0][0]], [part[0][1]], self._settings)[0]
+            self._tolerance = int(np.abs(alone.pixels.astype(np.int16) - pictures[0].pixels).max())
+        return self._tolerance or 0
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    """torch says it by a class of its own on a GPU, and by words on the CPU."""
+    said = str(error)
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or "DefaultCPUAllocator" in said
+        or "out of memory" in said
+    )

@@ -6,7 +6,7 @@ import pytest
 
 from synthgen import recipes, vocabulary
 from synthgen.domains import apparel
-from synthgen.types import Recipe
+from synthgen.types import Recipe, Taught
 
 REQUESTED = {
     "pose": "arms-raised",
@@ -68,5 +68,5 @@ def test_hair_of_the_users_own_words_adds_no_label_that_it_does_not_say():
 
 def test_views_that_would_not_show_the_product_are_left_out() -> None:
     recipe = recipes.load("apparel")
-    assert "close" not in apparel.suited(recipe, "pants").axes["view"]
-    assert apparel.suited(recipe, "shirt") == recipe
+    assert "close" not in apparel.suited(recipe, Taught(category="pants")).axes["view"]
+    assert apparel.suited(recipe, Taught(category="shirt")) == recipe

@@ -1,0 +1,216 @@
+"""A loaded base: one trainer's view and one drawer's view of an unmodified diffusers pipeline, for every family."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from synthgen import lora, lora_fit, precision, tensor_file
+from synthgen.adapters import WEIGHTS
+from synthgen.bases._identity import Identity
+from synthgen.bases._process import STEPS
+from synthgen.errors import SynthgenError
+from synthgen.types import AdapterUse, Job, Picture
+
+
+class Base:
+    """Loaded parts of one base.
+
+    Latents are float32, (b, ...) in the form that the family's network takes; words are a `Words`, or what the family
+    gives in its place.
+    """
+
+    def __init__(self, family: Any, identity: Identity, pipe: Any, controlnet: Any, device: str) -> None:
+        self.family, self.identity, self.device = family, identity, device
+        self.parts, self.controlnet = pipe, controlnet
+        self.size = family.side(identity)  # px; what is trained at, and what is drawn where nothing else is said
+        self.train_steps = STEPS
+        for part in (*self.models(), *([controlnet] if controlnet is not None else [])):
+            part.to(
+                device
+            ).eval()  # not frozen: oneDNN takes other kernels for frozen weights, and the last bits differ
+        self._pipelines: dict[bool, Any] = {}
+        self._process: Any = None
+
+    @property
+    def steered(self) -> bool:
+        """Whether a control picture has any effect."""
+        return self.controlnet is not None
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What to draw with where nothing else is said, at this base's size."""
+        return {**self.family.settings(self.identity), "size": self.size}
+
+    @property
+    def denoiser(self) -> Any:
+        """The network that an adapter is trained on."""
+        return getattr(self.parts, self.family.DENOISER)
+
+    def models(self) -> list[Any]:
+        """Every part with weights."""
+        import torch
+
+        return [part for part in self.parts.components.values() if isinstance(part, torch.nn.Module)]
+
+    # ---- training
+
+    def encode_pixels(self, pixels: np.ndarray) -> Any:
+        """(b, s, s, 3) uint8 -> latents, as the network takes them; of what the encoder says, the mean."""
+        import torch
+
+        batch = torch.from_numpy(np.ascontiguousarray(pixels)).permute(0, 3, 1, 2).float() / 127.5 - 1
+        with torch.no_grad():
+            return self.family.latents(self, batch.to(self.device)).float()
+
+    def encode_texts(self, texts: Sequence[str]) -> Any:
+        """Words as the network reads them. Text past the encoder's length is cut, as the pipelines do."""
+        import torch
+
+        with torch.no_grad():
+            return self.family.words(self, list(texts))
+
+    def add_adapter(self, rank: int, alpha: float) -> dict[str, Any]:
+        """Put fresh LoRA matrices on the network; its trainable parameters by name."""
+        from peft import LoraConfig
+
+        config = LoraConfig(r=rank, lora_alpha=alpha, target_modules=list(self.family.TARGETS), init_lora_weights=True)
+        self.denoiser.add_adapter(config, adapter_name="default")
+        return {name: value for name, value in self.denoiser.named_parameters() if value.requires_grad}
+
+    def use_adapter(self, used: bool) -> None:
+        """Switch the adapter in training on or off."""
+        (self.denoiser.enable_adapters if used else self.denoiser.disable_adapters)()
+
+    def loss(self, latents: Any, words: Any, timesteps: Any, noise: Any) -> Any:
+        """Weighted squared error of the prediction per picture, (b,)."""
+        target = self.process.target(latents, noise, timesteps)
+        return self._error(self._predict(latents, words, timesteps, noise), target, timesteps)
+
+    def preservation_loss(self, latents: Any, words: Any, timesteps: Any, noise: Any) -> Any:
+        """How far the adapted prediction is from the base's own, per picture: what keeps the class from drifting."""
+        import torch
+
+        self.use_adapter(False)
+        with torch.no_grad():
+            target = self._predict(latents, words, timesteps, noise)
+        self.use_adapter(True)
+        return self._error(self._predict(latents, words, timesteps, noise), target, timesteps)
+
+    @property
+    def process(self) -> Any:
+        """What is learned at which moment, at this base's size."""
+        if self._process is None:
+            self._process = self.family.process(self)
+        return self._process
+
+    def _predict(self, latents: Any, words: Any, timesteps: Any, noise: Any) -> Any:
+        noisy, moment = self.process.mix(latents, noise, timesteps)
+        with precision.autocast(self.device):
+            return self.family.predict(self, noisy, moment, words).float()
+
+    def _error(self, found: Any, wanted: Any, timesteps: Any) -> Any:
+        return self.process.weight(timesteps) * (found - wanted).square().flatten(1).mean(1)
+
+    def save_adapter(self, folder: Path) -> Path:
+        """Write the LoRA so that unmodified diffusers loads it, alpha included in its metadata."""
+        from diffusers.training_utils import _collate_lora_metadata
+        from peft import get_peft_model_state_dict
+        from safetensors import SafetensorError
+
+        part = self.family.DENOISER
+        layers = {f"{part}_lora_layers": get_peft_model_state_dict(self.denoiser, adapter_name="default")}
+        try:
+            type(self.parts).save_lora_weights(
+                folder, weight_name=WEIGHTS, safe_serialization=True, **layers,
+                **_collate_lora_metadata({part: self.denoiser}),
+            )  # fmt: skip
+            tensor_file.write_canonical(folder / WEIGHTS, self.family.MODELSPEC)
+        except (SafetensorError, OSError) as error:
+            raise SynthgenError(
+                f"{folder / WEIGHTS} cannot be written: {error}. The last checkpoint is kept."
+            ) from error
+        return folder / WEIGHTS
+
+    # ---- drawing
+
+    def attach(self, uses: Sequence[AdapterUse]) -> None:
+        """Add adapters to the weights, each at its strength. Raises UnfitAdapter where a tensor has no place.
+
+        Added by hand: as fast to draw with as the base alone, and nothing but tensors and alphas is taken from the
+        file. The libraries would obey the options in its metadata, and transformers 5 draws the text encoder's position
+        embedding anew when it loads a LoRA.
+        """
+        for use in uses:
+            found = lora.read(use.path / WEIGHTS)
+            places = self.family.places(self.identity)
+            placed = lora_fit.place_all(found, places, f"adapter '{use.name}'", self.identity.id)
+            alphas = lora.alphas(found)
+            self._add(
+                found, placed, {pair.module: use.weight * alphas[pair.module] / pair.rank for pair in found.pairs}
+            )
+
+    def _add(self, found: lora.Lora, placed: Mapping[str, str], scales: Mapping[str, float]) -> None:
+        """Weight += scale x B x A, for each pair; a convolution's kernel is a matrix of (out, in x height x width)."""
+        import torch
+        from safetensors.torch import load_file
+
+        held = load_file(found.path)
+        with torch.no_grad():
+            for pair in found.pairs:
+                part, _, module = placed[pair.module].partition(".")
+                weight = getattr(self.parts, part).get_submodule(module).weight
+                change = held[pair.up].float().flatten(1) @ held[pair.down].float().flatten(1)
+                weight += (scales[pair.module] * change).reshape(weight.shape).to(weight)
+
+    def render(self, jobs: Sequence[Job], controls: Sequence[np.ndarray | None], settings: Any) -> list[Picture]:
+        """Draw one batch. Each job's noise comes from its own seed; `controls` are (s, s, 3) uint8 for all, or None.
+
+        settings  num_inference_steps, guidance_scale, controlnet_conditioning_scale, size (px)
+        """
+        import torch
+
+        if self.device == "cpu" and "threads" in settings:
+            torch.set_num_threads(int(settings["threads"]))
+        steered = self.steered and controls[0] is not None
+        options = self._options(jobs, settings)
+        if steered:
+            stacked = torch.from_numpy(np.stack([np.asarray(control) for control in controls]))
+            options[self.family.CONTROL] = stacked.permute(0, 3, 1, 2).float() / 255
+            options["controlnet_conditioning_scale"] = float(settings["controlnet_conditioning_scale"])
+        with torch.no_grad():
+            drawn = self._pipeline(steered)(**options).images
+        pixels = (np.clip(drawn, 0, 1) * 255).round().astype(np.uint8)
+        return [Picture(job, pixels[row], controls[row]) for row, job in enumerate(jobs)]
+
+    def _options(self, jobs: Sequence[Job], settings: Any) -> dict[str, Any]:
+        """What any pipeline is called with."""
+        import torch
+
+        options: dict[str, Any] = {
+            "prompt": [job.prompt for job in jobs],
+            "num_inference_steps": int(settings["num_inference_steps"]),
+            self.family.GUIDANCE: float(settings["guidance_scale"]),
+            "height": int(settings["size"]),
+            "width": int(settings["size"]),
+            "generator": [torch.Generator("cpu").manual_seed(job.seed) for job in jobs],
+            "output_type": "np",
+        }
+        if self.family.NEGATIVE and any(job.negative_prompt for job in jobs):
+            options["negative_prompt"] = [job.negative_prompt for job in jobs]
+        return options
+
+    def _pipeline(self, steered: bool) -> Any:
+        if steered not in self._pipelines:
+            import diffusers
+
+            pipe = self.parts
+            if steered:
+                kind = getattr(diffusers, self.family.CONTROLLED)
+                pipe = kind(**self.parts.components, controlnet=self.controlnet, **self.family.options(self.parts))
+            pipe.set_progress_bar_config(disable=True)
+            self._pipelines[steered] = pipe
+        return self._pipelines[steered]

@@ -1,0 +1,31 @@
+"""Where a base computes, and what the libraries may say meanwhile."""
+
+from __future__ import annotations
+
+from synthgen.errors import RequestError
+
+
+def device_of(name: str = "") -> str:
+    """The device of this name; "" finds cuda, mps or cpu by itself. Raises RequestError for one that is not here."""
+    import torch
+
+    here = [
+        "cpu",
+        *(["cuda"] if torch.cuda.is_available() else []),
+        *(["mps"] if torch.backends.mps.is_available() else []),
+    ]
+    if not name:
+        return here[1] if len(here) > 1 else "cpu"
+    if name.partition(":")[0] not in here:
+        raise RequestError(f"--device '{name}' is not on this machine. It has: {', '.join(here)}. Nothing was done.")
+    return name
+
+
+def quiet() -> None:
+    """Progress bars and notes of the libraries are not for our users; what would matter is checked by us and raised."""
+    import diffusers.utils.logging as of_diffusers
+    import transformers.utils.logging as of_transformers
+
+    for log in (of_diffusers, of_transformers):
+        log.set_verbosity_error()
+        log.disable_progress_bar()

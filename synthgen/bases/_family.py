@@ -1,0 +1,245 @@
+"""What every family of bases has: how its weights are told, found and loaded. A family says what is its own.
+
+Nothing here loads torch before `load`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, ClassVar
+
+from synthgen import file_hash, model_folder
+from synthgen.bases._device import device_of, quiet
+from synthgen.bases._identity import Identity
+from synthgen.errors import RequestError
+from synthgen.model_folder import ModelFolder
+from synthgen.types import Taught
+
+# What names and classes of distilled bases have in common; each draws in few steps and has forgotten how to be taught.
+FEW_STEPS = ("turbo", "lightning", "schnell", "hyper-sd", "lcm", "dmd2")
+
+
+@dataclass(frozen=True)
+class Words:
+    """Texts as a network reads them: tensors with one row for each text."""
+
+    values: Mapping[str, Any]
+
+    def __getitem__(self, rows: Any) -> Words:
+        return Words({name: value[rows] for name, value in self.values.items()})
+
+    def __len__(self) -> int:
+        return len(next(iter(self.values.values())))
+
+
+class Family:
+    """One family. Class attributes are what it declares; the methods below `load` are what it must say itself."""
+
+    LICENSE: ClassVar[str] = "unknown"
+    PIPELINE: ClassVar[str]  # class of diffusers
+    CONTROLLED: ClassVar[str] = ""  # its class with a ControlNet, "" where diffusers has none
+    CONTROLNET: ClassVar[str] = "ControlNetModel"
+    CONTROL: ClassVar[str] = "image"  # what that pipeline calls the control picture
+    GUIDANCE: ClassVar[str] = "guidance_scale"  # what the pipeline calls classifier-free guidance
+    NEGATIVE: ClassVar[bool] = True  # whether it takes a negative prompt
+    DENOISER: ClassVar[str] = "transformer"
+    TEXT_PARTS: ClassVar[tuple[str, ...]] = ()  # text encoders that LoRAs of the ecosystem reach
+    TARGETS: ClassVar[tuple[str, ...]]  # modules that training puts a LoRA on
+    LEARNING_RATE: ClassVar[float] = 1e-4
+    BATCH: ClassVar[int] = 4
+    SIDE: ClassVar[int] = 1024  # px, where the weights do not say
+    SIDE_STEP: ClassVar[int] = 16
+    SETTINGS: ClassVar[Mapping[str, Any]] = MappingProxyType({})  # of drawing: steps, guidance, batch
+    MODELSPEC: ClassVar[Mapping[str, str]] = MappingProxyType({})
+    TAUGHT: ClassVar[Mapping[str, Taught]] = MappingProxyType(
+        {}
+    )  # domain -> all that it draws, where a recipe is kept to it
+    INSTEAD: ClassVar[str] = ""  # the base to train where these weights are distilled
+    WITHOUT_CONTROL: ClassVar[str] = ""  # why there is none, and what to do
+
+    # ---- before anything is loaded
+
+    @property
+    def ACCEPTS(self) -> tuple[str, ...]:
+        """Conditions that it can be steered by."""
+        return ("pose",) if self.CONTROLLED else ()
+
+    def claims(self, path: Path) -> bool:
+        """Whether a diffusers folder holds weights of this family."""
+        try:
+            return self.claims_folder(model_folder.read(path))
+        except RequestError:
+            return False
+
+    def claims_folder(self, folder: ModelFolder) -> bool:
+        """The same of a folder that was read."""
+        return folder.pipeline == self.PIPELINE
+
+    @property
+    def name(self) -> str:
+        """Name of the family: that of its file."""
+        return type(self).__module__.rpartition(".")[2]
+
+    def identify(self, path: Path | None = None, controlnet: Path | None = None) -> Identity:
+        """Name and hashes of the weights in a folder. Raises RequestError where some are missing, or are pickled."""
+        if path is None:
+            raise RequestError(f"base '{self.name}' brings no weights of its own. Name their folder: --base FOLDER.")
+        folder = model_folder.read(path)
+        bare = [part for part in (self.DENOISER, "vae") if not model_folder.weights(folder, part)]
+        if bare:
+            raise RequestError(f"base '{path.name}' has no weights in {', '.join(bare)}. Fetch it again.")
+        told = {name: file_hash.sha256(file) for name, file in model_folder.files(folder).items()}
+        identity = Identity(path.name, digest(told), "unknown", path, told, distilled=self.distilled(folder))
+        return self.steered(identity, controlnet) if controlnet else identity
+
+    def steered(self, identity: Identity, controlnet: Path) -> Identity:
+        """The same with a ControlNet. Raises RequestError where the family has none, or the folder holds none."""
+        if not self.CONTROLLED:
+            raise RequestError(f"base '{identity.id}': {self.WITHOUT_CONTROL} Nothing was loaded.")
+        kind = model_folder.config(controlnet, ".").get("_class_name")
+        if kind != self.CONTROLNET:
+            raise RequestError(
+                f"--controlnet {controlnet.name}: its config.json says {kind!r}; base '{identity.id}' wants a "
+                f"{self.CONTROLNET}. Nothing was loaded."
+            )
+        held = model_folder.part_weights(controlnet)
+        if not held:
+            raise RequestError(f"--controlnet {controlnet.name} has no safetensors. Nothing was loaded.")
+        told = {file.name: file_hash.sha256(file) for file in (controlnet / "config.json", *held)}
+        return replace(identity, controlnet=controlnet, controlnet_sha256=digest(told))
+
+    def distilled(self, folder: ModelFolder) -> str:
+        """What shows that these weights were distilled to few steps, or ""."""
+        name = folder.path.name.lower()
+        sign = next((sign for sign in FEW_STEPS if sign in name), "")
+        if sign:
+            return f"its name says '{sign}'"
+        if folder.parts.get("scheduler") == "LCMScheduler":
+            return "its scheduler is LCM's"
+        return ""
+
+    def require_trainable(self, identity: Identity, size: int = 0) -> None:
+        """Raises RequestError for distilled weights, and for a size in px that they cannot have."""
+        if size % self.SIDE_STEP:
+            raise RequestError(
+                f"--size is {size} px; base '{identity.id}' wants a multiple of {self.SIDE_STEP}. Nothing was trained."
+            )
+        if identity.distilled:
+            raise RequestError(
+                f"base '{identity.id}' is distilled to few steps ({identity.distilled}): what is taught to it makes it "
+                f"forget them, and its pictures blur. Train on {self.INSTEAD or 'the base that it was made from'}; the "
+                "adapter may then be tried on this one with --other-lineage. Nothing was trained."
+            )
+
+    def places(self, identity: Identity) -> dict[str, tuple[int, ...]]:
+        """Where a LoRA may attach: "unet.MODULE" -> shape of the weight. Loads no tensor."""
+        folder = model_folder.read(identity.folder)
+        return model_folder.places(folder, [self.DENOISER, *(part for part in self.TEXT_PARTS if part in folder.parts)])
+
+    def settings(self, identity: Identity) -> dict[str, Any]:
+        """What to draw with where neither the user nor the recipe says anything."""
+        return {**self.SETTINGS, "size": self.side(identity)}
+
+    def side(self, identity: Identity) -> int:
+        """px: the side of pictures that the weights were made for."""
+        return self.SIDE
+
+    def without_control(self, identity: Identity) -> str:
+        """Why nothing steers the pose, and what to do about it."""
+        if self.CONTROLLED:
+            return f"base '{identity.id}' draws without a ControlNet: name one with --controlnet."
+        return f"base '{identity.id}': {self.WITHOUT_CONTROL}"
+
+    def device_of(self, name: str = "") -> str:
+        """The device of this name; see _device."""
+        return device_of(name)
+
+    # ---- loading
+
+    def load(self, identity: Identity, device: str = "") -> Any:
+        """The base, ready to train an adapter or to draw. device "" takes cuda, mps or cpu, the first that is there."""
+        import os
+
+        import torch
+
+        from synthgen.bases._base import Base
+
+        quiet()
+        where = device_of(device)
+        torch.set_num_threads(os.cpu_count() or 1)  # results differ in their last bits between thread counts
+        pipe = self.open(identity)
+        controlnet = self.open_controlnet(identity, pipe) if identity.controlnet else None
+        return Base(self, identity, pipe, controlnet, where)
+
+    def open(self, identity: Identity) -> Any:
+        """The unmodified pipeline in float32."""
+        import diffusers
+        import torch
+
+        folder = model_folder.read(identity.folder)
+        return getattr(diffusers, self.PIPELINE).from_pretrained(
+            identity.folder, dtype=torch.float32, use_safetensors=True, local_files_only=True,
+            variant=folder.variant or None, **self.opening(),
+        )  # fmt: skip
+
+    def opening(self) -> dict[str, Any]:
+        """What the pipeline's class is opened with, beside its folder."""
+        return {}
+
+    def options(self, pipe: Any) -> dict[str, Any]:
+        """What the pipeline with a ControlNet is made with, beside the parts of this one."""
+        return {}
+
+    def open_controlnet(self, identity: Identity, pipe: Any) -> Any:
+        """The ControlNet in float32."""
+        import diffusers
+        import torch
+
+        return getattr(diffusers, self.CONTROLNET).from_pretrained(
+            identity.controlnet, torch_dtype=torch.float32, use_safetensors=True, local_files_only=True
+        )
+
+    # ---- what a family says itself
+
+    def process(self, base: Any) -> Any:
+        """What is learned at which moment: a Noise or a Flow."""
+        raise NotImplementedError
+
+    def latents(self, base: Any, pixels: Any) -> Any:
+        """(b, 3, s, s) float32 in [-1, 1] -> latents as the network takes them."""
+        raise NotImplementedError
+
+    def words(self, base: Any, texts: Sequence[str]) -> Words:
+        """Texts as the network reads them, by the pipeline's own encoding."""
+        raise NotImplementedError
+
+    def predict(self, base: Any, noisy: Any, moment: Any, words: Words) -> Any:
+        """What the network tells, in the form of the latents."""
+        raise NotImplementedError
+
+
+def drawing(steps: int, guidance: float, batch: int) -> Mapping[str, Any]:
+    """SETTINGS of a family."""
+    return MappingProxyType({"num_inference_steps": steps, "guidance_scale": guidance, "batch": batch})
+
+
+def modelspec(architecture: str, side: int, **more: str) -> Mapping[str, str]:
+    """What a LoRA file of this family says of itself (ModelSpec 1.0.1)."""
+    told = {
+        "sai_model_spec": "1.0.1", "architecture": f"{architecture}/lora", "implementation": "diffusers",
+        "resolution": f"{side}x{side}", **more,
+    }  # fmt: skip
+    return MappingProxyType({f"modelspec.{key}": value for key, value in told.items()})
+
+
+def digest(files: Mapping[str, str]) -> str:
+    """One hash over files, by name and sha256."""
+    whole = hashlib.sha256()
+    for name, found in sorted(files.items()):
+        whole.update(name.encode() + b"\0")
+        whole.update(bytes.fromhex(found))
+    return whole.hexdigest()

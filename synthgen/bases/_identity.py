@@ -1,0 +1,43 @@
+"""Which weights a base is: what is known of it before a tensor is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from synthgen.types import Asset
+
+
+@dataclass(frozen=True)
+class Identity:
+    """A name, and one hash over every file that decides a picture."""
+
+    id: str
+    sha256: str
+    license: str
+    folder: Path  # of the pipeline's parts; of a single file, the folder of its configuration
+    files: Mapping[str, str] = field(default_factory=dict)  # path inside the folder -> sha256
+    file: Path | None = None  # the single file that holds the weights
+    controlnet: Path | None = None  # folder of the ControlNet for poses
+    controlnet_sha256: str = ""
+    controlnet_license: str = "unknown"
+    distilled: str = ""  # what shows that it draws in few steps; "" for a base that can be trained
+
+    def assets(self) -> list[Asset]:
+        """What brings a licence: the weights, and the ControlNet where there is one of its own."""
+        base = Asset("base", self.id, self.license, self.sha256)
+        if not (self.controlnet and self.controlnet_sha256):
+            return [base]
+        return [base, Asset("control", self.controlnet.name, self.controlnet_license, self.controlnet_sha256)]
+
+    def told(self) -> dict[str, str]:
+        """What a picture's lineage tells of the base."""
+        told = {"id": self.id, "sha256": self.sha256, "license": self.license}
+        if self.controlnet_sha256:
+            told |= {"controlnet_sha256": self.controlnet_sha256, "controlnet_license": self.controlnet_license}
+        return told
+
+    def control_hash(self) -> dict[str, str]:
+        """The ControlNet's part in what decides a run; nothing where it is inside the base."""
+        return {"controlnet": self.controlnet_sha256} if self.controlnet_sha256 else {}

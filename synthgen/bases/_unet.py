@@ -1,0 +1,55 @@
+"""What families with a UNet have in common: noise by a schedule, CLIP for words, an autoencoder with one factor."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from synthgen import model_folder
+from synthgen.bases._family import Family, Words
+from synthgen.bases._identity import Identity
+from synthgen.bases._process import Noise
+from synthgen.model_folder import ModelFolder
+
+
+class UNetFamily(Family):
+    """Stable Diffusion and its kin."""
+
+    DENOISER = "unet"
+    TEXT_PARTS: ClassVar[tuple[str, ...]] = ("text_encoder",)
+    # attention alone misses a product's form and print; these reach the feed-forward layers too
+    TARGETS = ("to_q", "to_k", "to_v", "to_out.0", "proj_in", "proj_out", "ff.net.0.proj", "ff.net.2")
+    SIDE_STEP = 8
+
+    def claims_folder(self, folder: ModelFolder) -> bool:
+        unet, vae = (model_folder.config(folder.path, part) for part in ("unet", "vae"))
+        paints = unet.get("in_channels", 4) == vae.get("latent_channels", 4)  # inpainting takes a mask beside
+        return folder.pipeline == self.PIPELINE and paints and self.claims_unet(unet, folder)
+
+    def claims_unet(self, unet: dict[str, Any], folder: ModelFolder) -> bool:
+        """Whether a UNet of this pipeline is of this family."""
+        return True
+
+    def side(self, identity: Identity) -> int:
+        unet, vae = (model_folder.config(identity.folder, part) for part in ("unet", "vae"))
+        factor = 2 ** (len(vae.get("block_out_channels", (0,) * 4)) - 1)
+        return int(unet.get("sample_size") or self.SIDE // factor) * factor
+
+    def distilled(self, folder: ModelFolder) -> str:
+        if model_folder.config(folder.path, "unet").get("time_cond_proj_dim"):
+            return "its network is told the guidance"
+        return super().distilled(folder)
+
+    def process(self, base: Any) -> Noise:
+        return Noise(base.parts.scheduler.config, base.device)
+
+    def latents(self, base: Any, pixels: Any) -> Any:
+        vae = base.parts.vae
+        return vae.encode(pixels.to(vae.dtype)).latent_dist.mean * vae.config.scaling_factor
+
+    def words(self, base: Any, texts: Sequence[str]) -> Words:
+        told = base.parts.encode_prompt(list(texts), base.device, 1, False)
+        return Words({"states": told[0]})
+
+    def predict(self, base: Any, noisy: Any, moment: Any, words: Words) -> Any:
+        return base.denoiser(noisy, moment, words.values["states"]).sample

@@ -1,0 +1,34 @@
+"""Stable Diffusion 1.x: 512 px, one CLIP text encoder, the most ControlNets; CreativeML OpenRAIL-M."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from synthgen.bases._family import drawing, modelspec
+from synthgen.bases._unet import UNetFamily
+from synthgen.model_folder import ModelFolder
+
+
+class StableDiffusion(UNetFamily):
+    """Family `sd15`."""
+
+    LICENSE = "LicenseRef-scancode-stable-diffusion-2022-08-22"
+    PIPELINE = "StableDiffusionPipeline"
+    CONTROLLED = "StableDiffusionControlNetPipeline"
+    SIDE = 512
+    SETTINGS = drawing(steps=30, guidance=7.5, batch=4)
+    MODELSPEC = modelspec("stable-diffusion-v1", 512)
+    INSTEAD = "the Stable Diffusion 1.5 base"
+
+    def claims_unet(self, unet: dict[str, Any], folder: ModelFolder) -> bool:
+        # Stable Diffusion 2 has the same classes, and so has mini, which keeps its ControlNet inside
+        return unet.get("cross_attention_dim") != 1024 and not (folder.path / "controlnet").is_dir()
+
+    def opening(self) -> dict[str, Any]:
+        return {"safety_checker": None, "requires_safety_checker": False}
+
+    def options(self, pipe: Any) -> dict[str, Any]:
+        return {"requires_safety_checker": False}
+
+
+FAMILY = StableDiffusion()

@@ -1,0 +1,46 @@
+"""Stable Diffusion XL: 1024 px, two CLIP text encoders, ControlNets; CreativeML OpenRAIL++-M."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from synthgen.bases._family import Words, drawing, modelspec
+from synthgen.bases._unet import UNetFamily
+
+
+class StableDiffusionXL(UNetFamily):
+    """Family `sdxl`."""
+
+    LICENSE = "LicenseRef-synthgen-OpenRAIL++-M"
+    PIPELINE = "StableDiffusionXLPipeline"
+    CONTROLLED = "StableDiffusionXLControlNetPipeline"
+    TEXT_PARTS = ("text_encoder", "text_encoder_2")
+    SETTINGS = drawing(steps=30, guidance=6.0, batch=2)
+    MODELSPEC = modelspec("stable-diffusion-xl-v1-base", 1024)
+    INSTEAD = "sdxl"
+
+    def opening(self) -> dict[str, Any]:
+        # left open, the pipeline marks pictures if some package happens to be installed, and they differ
+        return {"add_watermarker": False}
+
+    def options(self, pipe: Any) -> dict[str, Any]:
+        return {
+            "add_watermarker": False,
+            "force_zeros_for_empty_prompt": pipe.config.force_zeros_for_empty_prompt,
+        }
+
+    def words(self, base: Any, texts: Sequence[str]) -> Words:
+        states, _, pooled, _ = base.parts.encode_prompt(
+            list(texts), device=base.device, do_classifier_free_guidance=False
+        )
+        return Words({"states": states, "pooled": pooled})
+
+    def predict(self, base: Any, noisy: Any, moment: Any, words: Words) -> Any:
+        side = noisy.shape[-1] * base.parts.vae_scale_factor
+        frame = noisy.new_tensor([[side, side, 0, 0, side, side]]).repeat(len(noisy), 1)  # size, crop, target size
+        told = {"text_embeds": words.values["pooled"], "time_ids": frame}
+        return base.denoiser(noisy, moment, words.values["states"], added_cond_kwargs=told).sample
+
+
+FAMILY = StableDiffusionXL()

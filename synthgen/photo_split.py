@@ -1,0 +1,95 @@
+"""Photos divided into those to learn from and those held out, so that no patient is in both.
+
+Who is held out follows from the patient's mark and the seed alone: a patient whose pictures are in several folders is
+on the same side in each, so that the adapters of all of them can be used together.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+
+from synthgen import images
+from synthgen.errors import RequestError
+from synthgen.types import Photo
+
+FEW_HELD_OUT = 0.1  # share of photos that have no group, a dozen at most
+HELD_OUT = 0.2  # share of patients; the copy gate needs 19 held-out pictures to certify 5 %, 99 for 1 %
+
+
+def divide(photos: list[Photo], seed: int) -> tuple[list[Photo], list[Photo]]:
+    """Photos to learn from and photos to check with; below five photos other views of the same ones check.
+
+    Where photos have a group (a patient) or a split, groups are what is divided: see `by_group`.
+    """
+    if any(photo.group or photo.split for photo in photos):
+        return by_group(photos, seed)
+    order = sorted(photos, key=lambda photo: hashlib.sha256(f"{seed}:{photo.sha256}".encode()).hexdigest())
+    count = min(12, math.ceil(FEW_HELD_OUT * len(order)))
+    return (order[count:], order[:count]) if len(order) >= 5 else (order, order)
+
+
+def by_group(photos: list[Photo], seed: int) -> tuple[list[Photo], list[Photo]]:
+    """(train, held out). A table's own split is kept to; else a fifth of the groups is held out, one at least.
+
+    Raises RequestError where nothing would be left on one side.
+    """
+    if any(photo.split for photo in photos):
+        train = [photo for photo in photos if photo.split == "train"]
+        held = [photo for photo in photos if photo.split == "validation"]
+        return _both(train, held or _some(train, seed), "the table's column 'split'")
+    return _both(photos, _some(photos, seed), "a split by patient")
+
+
+def _some(photos: list[Photo], seed: int) -> list[Photo]:
+    drawn = {key: _draw(key, seed) for key in map(_key, photos)}
+    least = min(drawn.values(), default=0.0)
+    return [photo for photo in photos if drawn[_key(photo)] < HELD_OUT or drawn[_key(photo)] == least]
+
+
+def _both(photos: list[Photo], held: list[Photo], by: str) -> tuple[list[Photo], list[Photo]]:
+    away = {photo.path for photo in held}
+    train = [photo for photo in photos if photo.path not in away]
+    if not train or not held:
+        raise RequestError(
+            f"{by} leaves {len(train)} pictures to learn from and {len(held)} held out. Add pictures of other "
+            "patients. Nothing was learned."
+        )
+    return train, held
+
+
+def _key(photo: Photo) -> str:
+    return photo.group or photo.sha256
+
+
+def _draw(key: str, seed: int) -> float:
+    """A number from 0 to 1 that is the key's own."""
+    return int(hashlib.sha256(f"{seed}:{key}".encode()).hexdigest()[:13], 16) / 16**13
+
+
+def remember(folder: Path, train: list[Photo], held: list[Photo]) -> None:
+    """private/: which photo went where, with small copies, for the copy gate. Never exported."""
+    import imagehash
+
+    rows, small = [], []
+    for split, members in (("train", train), ("held-out", [photo for photo in held if photo not in train])):
+        for photo in members:
+            picture = images.pixels(photo)
+            rows.append(
+                {
+                    "file": photo.path.name,
+                    "sha256": photo.sha256,
+                    "split": split,
+                    "group": photo.group,
+                    "phash": str(imagehash.phash(picture)),
+                }
+            )
+            small.append(np.asarray(images.square(picture, 64), np.uint8))
+    private = folder / "private"
+    private.mkdir(parents=True, exist_ok=True)
+    np.savez_compressed(private / "thumbnails.npz", pixels=np.stack(small))
+    (private / "photos.json").write_text(json.dumps(rows, indent=1) + "\n")

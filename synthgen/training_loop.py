@@ -1,0 +1,109 @@
+"""The steps of a training, for every base family and domain. Stateless in randomness: step k draws from (seed, k)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from synthgen import checkpoint
+from synthgen.progress import Progress
+
+PRESERVED_PER_BATCH = 2  # pictures of the class, drawn by the base itself, that must not change
+CHECK_TIMES = (0.9, 0.65, 0.4, 0.15)  # of the schedule, for the validation loss; noise is fixed too
+
+
+@dataclass(frozen=True)
+class Material:
+    """All that the loop reads, encoded once. Latents (n, c, h, w), words (n, tokens, width), both float32."""
+
+    latents: Any
+    words: Any
+    held_latents: Any
+    held_words: Any
+    kept_latents: Any  # pictures of the class by the base itself
+    kept_words: Any
+
+
+class Loop:
+    """The steps themselves. Stateless in its randomness: step k draws from (seed, k)."""
+
+    def __init__(self, base: Any, material: Material, settings: checkpoint.Settings) -> None:
+        import torch
+
+        self.base, self.material, self.settings = base, material, settings
+        torch.manual_seed(settings.seed)
+        self.parameters = base.add_adapter(settings.rank, settings.alpha)
+        self.optimizer = torch.optim.AdamW(
+            self.parameters.values(), lr=settings.learning_rate, betas=(0.9, 0.99), weight_decay=1e-4
+        )
+        self.epoch = max(20, math.ceil(len(material.latents) / settings.batch))
+
+    def run(self, folder: Path) -> checkpoint.Losses:
+        """Train to the end and leave the best weights, by validation loss, in the base."""
+        import torch
+
+        losses, first = checkpoint.load(folder, self.parameters, self.optimizer)
+        if not losses.validation:
+            losses.note(0, self.validate(), self.parameters)
+        with Progress(self.settings.steps, "train", "steps", already=first) as progress:
+            for step in range(first, self.settings.steps):
+                warm = min(1.0, (step + 1) / 10)
+                decay = 0.1 + 0.9 * min(1.0, (self.settings.steps - step) / (0.4 * self.settings.steps))
+                for group in self.optimizer.param_groups:
+                    group["lr"] = self.settings.learning_rate * warm * decay
+                loss = self.step_loss(step)
+                self.optimizer.zero_grad()
+                loss.backward()
+                torch.nn.utils.clip_grad_norm_(self.parameters.values(), 1.0)
+                self.optimizer.step()
+                losses.training.append(round(loss.item(), 5))
+                last = step + 1 == self.settings.steps
+                if (step + 1) % self.epoch == 0 or last:
+                    losses.note(step + 1, self.validate(), self.parameters)
+                    checkpoint.save(folder, step + 1, self.parameters, self.optimizer, losses)
+                progress.step(1, f"loss {losses.training[-1]:.3f}, held-out {losses.validation[-1][1]:.4f}")
+        losses.restore(self.parameters)
+        return losses
+
+    def step_loss(self, step: int) -> Any:
+        """Loss of one batch: the product's views, and the class as the base itself sees it."""
+        import torch
+
+        rng = np.random.default_rng([self.settings.seed, step, 5])
+        product = max(1, self.settings.batch - PRESERVED_PER_BATCH)
+        chosen = torch.from_numpy(rng.integers(len(self.material.latents), size=product))
+        loss = self.base.loss(*self._draw(self.material.latents[chosen], self.material.words[chosen], rng)).mean()
+        kept = torch.from_numpy(rng.integers(len(self.material.kept_latents), size=PRESERVED_PER_BATCH))
+        return (
+            loss
+            + 0.5
+            * self.base.preservation_loss(
+                *self._draw(self.material.kept_latents[kept], self.material.kept_words[kept], rng)
+            ).mean()
+        )
+
+    def _draw(self, latents: Any, words: Any, rng: np.random.Generator) -> tuple[Any, Any, Any, Any]:
+        import torch
+
+        count = len(latents)
+        spread = (rng.permutation(count) + rng.random(count)) / count * self.base.train_steps
+        noise = torch.from_numpy(rng.standard_normal(tuple(latents.shape), dtype=np.float32)).to(latents.device)
+        return latents, words, torch.from_numpy(spread.astype(np.int64)).to(latents.device), noise
+
+    def validate(self) -> float:
+        """Loss on held-out views at fixed times with fixed noise: comparable from step to step."""
+        import torch
+
+        rng = np.random.default_rng([self.settings.seed, 77])
+        total = 0.0
+        for time_share in CHECK_TIMES:
+            latents, words = self.material.held_latents, self.material.held_words
+            noise = torch.from_numpy(rng.standard_normal(tuple(latents.shape), dtype=np.float32)).to(latents.device)
+            moment = torch.full((len(latents),), int(time_share * self.base.train_steps), device=latents.device)
+            with torch.no_grad():
+                total += float(self.base.loss(latents, words, moment, noise).mean())
+        return round(total / len(CHECK_TIMES), 6)

@@ -1,0 +1,142 @@
+"""Pictures of patients in, an adapter of their condition out: who is held out, what is said, grey stays grey."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from synthgen import adapters, case_table, generate, photo_split, train
+from synthgen.domains import medical
+from synthgen.errors import RequestError
+from synthgen.mini.world import render
+from synthgen.types import Photo, Rights
+
+HOSPITAL = Rights("St. X", "LicenseRef-own", "made for a test", "ethics-2026-14")
+
+
+def xrays(folder: Path, count: int, finding: str = "effusion", deep: bool = False) -> Path:
+    """Phantoms, two of each patient, with a table of cases in the folder above; 16-bit where `deep`."""
+    folder.mkdir(parents=True)
+    rows = ["file_name,patient_id,finding,view,sex,age_band,site"]
+    for number in range(count):
+        made = render("xray", number, {"finding": finding})
+        name = f"case-{number}.png"
+        grey = np.asarray(Image.fromarray(made.pixels[..., 0]).resize((64, 64)))
+        Image.fromarray(grey.astype(np.uint16) * 16 if deep else grey).save(folder / name)
+        sex, age = "FM"[number // 2 % 2], 30 + number
+        rows.append(f"{folder.name}/{name},P{number // 2:03},{finding},{made.labels['view']},{sex},{age},north")
+    (folder.parent / "cases.csv").write_text("\n".join(rows) + "\n")
+    return folder
+
+
+def asked(folder: Path, toy: Path, **more: Any) -> train.TrainRequest:
+    told = {"condition": "effusion", "modality": "chest-xray", "metadata": folder.parent / "cases.csv"}
+    return train.TrainRequest(
+        folder, base=str(toy), steps=30, batch=4, rank=4, learning_rate=1e-2, rights=HOSPITAL, domain="medical",
+        told=told, **more,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def condition(toy: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("condition")
+    return train.fit(asked(xrays(place / "effusions", 14, deep=True), toy, out=place / "effusion"))
+
+
+def test_a_condition_is_learned_in_the_words_of_the_modality(condition: Path) -> None:
+    card = adapters.load_card(condition)
+    assert (card.domain, card.category, card.trained_on["modality"], card.trained_on["grey"]) == (
+        "medical", "effusion", "chest-xray", True,
+    )  # fmt: skip
+    assert "sks chest x-ray, pleural effusion, PA view, female, aged 18-39" in card.trained_on["captions"]
+    assert card.trained_on["labels"]["sex"] == ["female", "male"]
+    assert card.trained_on["consent"] == "ethics-2026-14"
+
+
+def test_no_patient_is_both_learned_from_and_held_out(condition: Path) -> None:
+    rows = json.loads((condition / "private" / "photos.json").read_text())
+    sides = {split: {row["group"] for row in rows if row["split"] == split} for split in ("train", "held-out")}
+    assert sides["train"] and sides["held-out"] and not sides["train"] & sides["held-out"]
+    assert len(rows) == 14 and not any("P00" in row["group"] for row in rows)
+
+
+def test_what_is_made_from_grey_pictures_is_grey_and_says_not_for_diagnosis(
+    condition: Path, toy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = generate.run(
+        generate.GenerateRequest(
+            count=6, base=str(toy), adapters=(str(condition),), size=64, steps=1, out=tmp_path / "run",
+            use="internal",
+        )
+    )  # fmt: skip
+    assert "has learned it: severity, side" in capsys.readouterr().err
+    lines = [json.loads(line) for line in (result.folder / "records.jsonl").read_text().splitlines()]
+    assert len(lines) == 6
+    for line in lines:
+        pixels = np.asarray(Image.open(result.folder / line["file_name"]))
+        assert pixels.std() > 1 and (pixels == pixels[..., :1]).all()
+        told = line["lineage"]
+        assert told["notice"] == "Not for diagnosis"
+        assert told["requested"]["condition_code"] == "60046008"  # pleural effusion in SNOMED CT
+        assert set(told["requested"]) >= {"condition", "view", "sex", "age"} and "side" not in told["requested"]
+
+
+def test_a_patient_is_on_one_side_whatever_folder_the_picture_is_in() -> None:
+    def photos(of: range) -> list[Photo]:
+        return [Photo(Path(f"{one}.png"), f"sha{one}", 64, 64, "", group=case_table.group(str(one))) for one in of]
+
+    first, second = photo_split.by_group(photos(range(60)), 0), photo_split.by_group(photos(range(30, 90)), 0)
+    sides = [{photo.group for photo in side} for side in (*first, *second)]
+    assert not (sides[0] & sides[3]) and not (sides[1] & sides[2])
+    assert 4 <= len(sides[1]) <= 20
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        (
+            ["a.png,P1,train", "b.png,P1,held-out"],
+            "patients straddle its splits, such as 'P1...' in train and validation",
+        ),
+        (["a.png,P1,", "b.png,P1,"], "all 2 pictures are of one patient"),
+        (["a.png,P1,", "b.png,,"], "1 of 2 pictures have no patient_id (b.png)"),
+        (["a.png,P1,train", "b.png,P2,sometimes"], "split is 'sometimes'"),
+        (["c.png,P1,", "d.png,P2,"], "says nothing of the pictures"),
+    ],
+)
+def test_a_table_that_lets_no_split_keep_patients_apart_is_refused(
+    rows: list[str], said: str, toy: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "set"
+    folder.mkdir()
+    for number, name in enumerate("ab"):
+        pixels = np.random.default_rng(number).integers(0, 255, (64, 64), np.uint8)
+        Image.fromarray(pixels).save(folder / f"{name}.png")
+    table = tmp_path / "cases.csv"
+    table.write_text("\n".join(["file_name,patient_id,split", *(f"set/{row}" for row in rows)]) + "\n")
+    with pytest.raises(RequestError) as error:
+        train.fit(asked(folder, toy, out=tmp_path / "out"))
+    assert said in str(error.value) or said in str(error.value).replace(str(folder), "")
+    assert not (tmp_path / "out").exists()
+
+
+def test_pictures_without_a_finding_are_learned_beside_the_condition(toy: Path, tmp_path: Path) -> None:
+    from synthgen import images
+
+    shown = xrays(tmp_path / "a" / "effusions", 6)
+    normal = images.read(xrays(tmp_path / "b" / "normal", 6, "none"))
+    told = {"condition": "Pleural Effusion", "modality": "CXR", "metadata": None, "normal": normal}
+    read = images.read(shown)
+    with pytest.raises(RequestError, match="there is no table"):
+        medical.describe(read, "sks", {**told, "metadata": tmp_path / "none.csv"})
+    said, taught = medical.describe(read, "sks", told)
+    assert {photo.caption for photo in said.photos} == {
+        "sks chest x-ray, pleural effusion", "sks chest x-ray, no finding",
+    }  # fmt: skip
+    assert taught.labels == {"condition": ("effusion", "none")} and taught.grey
+    assert said.digest != read.digest
