@@ -6,13 +6,14 @@ labelled_set.read -> classifiers.open_classifier -> scores -> accuracy.judge, ac
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from synthgen import classifiers, evaluation_parts, evaluation_report, evaluation_sets, predictions_file
+from synthgen import classifiers, evaluation_parts, evaluation_sets, predictions_file, report
 from synthgen.answers import Answers
 from synthgen.classifiers import Classifier, Options
 from synthgen.errors import RequestError
@@ -21,8 +22,11 @@ from synthgen.evaluation_sets import Sets
 from synthgen.evaluators import accuracy, ranking, utility
 from synthgen.ledger import write_whole
 from synthgen.progress import Progress
+from synthgen.report import RESULTS
+from synthgen.report import table as report_table
+from synthgen.report.gallery import MOST, PER_CELL
 
-REPORT, RESULTS, TABLE, PREDICTIONS = "report.html", "results.json", "results.csv", "predictions"
+TABLE, PREDICTIONS = "results.csv", "predictions"
 
 
 @dataclass(frozen=True)
@@ -48,8 +52,8 @@ class EvaluateRequest:
 class EvaluateResult:
     """Where the report is, and the same numbers as plain values."""
 
-    folder: Path
-    results: Mapping[str, Any]
+    page: Path
+    results: Mapping[str, Any]  # the whole document, as results.json holds it
 
 
 def run(request: EvaluateRequest) -> EvaluateResult:
@@ -59,6 +63,7 @@ def run(request: EvaluateRequest) -> EvaluateResult:
     """
     if not request.classifiers and not request.candidates:
         raise RequestError("there is nothing to evaluate: name a --classifier, or let --candidates be above 0.")
+    begun = time.monotonic()
     sets = evaluation_sets.read(request.runs, request.real, request.label)
     options = Options(request.classes, request.trust_code, sets.labels)
     opened = [classifiers.open_classifier(spec, options) for spec in request.classifiers]
@@ -81,30 +86,28 @@ def run(request: EvaluateRequest) -> EvaluateResult:
     ranked = evaluation_parts.ranked(budget, sets, said, folder)
     helpful = None if "utility" in request.without else evaluation_parts.helpful(budget, sets, folder / "arms")
     faithful, remarks = evaluation_parts.faithful(budget, sets, seers)
-    results = {
+    found = {
         "label": sets.synthetic[0].label,
         "classes": list(sets.labels),
         "sets": {"synthetic": len(sets.made), "real": len(sets.judged.pictures)},
         "candidates": {"count": request.candidates, "steps": request.steps, "trained_on": len(sets.training.pictures),
                        "tested_on": len(sets.testing.pictures)},
         "seed": request.seed,
+        "seconds": round(time.monotonic() - begun, 1),
         "remarks": [*sets.remarks, *remarks, *(remark for one in opened for remark in one.remarks)],
         "classifiers": {
-            one.name: {"kind": one.kind, "sha256": one.sha256, "classes": one.classes, **judged[one.name]}
+            one.name: {"kind": one.kind, "sha256": one.sha256, "classes": one.classes, **judged[one.name],
+                       **_failures(said[one.name][0], sets)}
             for one in opened
         },
         "ranking": asdict(ranked),
         "utility": None if helpful is None else asdict(helpful),
         "fidelity": [asdict(one) for one in faithful],
-        "not_measured": [
-            *(f"{part}: left out by --without {part}" for part in request.without), *evaluation_report.NOT_MEASURED
-        ],
+        "left_out": [f"{part}: left out by --without {part}" for part in request.without],
     }  # fmt: skip
-    wrong = {name: list(_failures(pair[0], sets)) for name, pair in said.items()}
-    write_whole(folder / RESULTS, (json.dumps(_plain(results), indent=2, ensure_ascii=False) + "\n").encode())
-    write_whole(folder / TABLE, evaluation_report.table(results).encode())
-    write_whole(folder / REPORT, evaluation_report.page(results, wrong).encode())
-    return EvaluateResult(folder, _plain(results))
+    reported = report.write(folder, RESULTS, request.runs, found)
+    write_whole(folder / TABLE, report_table.table(reported.document["evaluation"]).encode())
+    return EvaluateResult(reported.page, reported.document)
 
 
 def _check_classes(opened: Sequence[Classifier], sets: Sets) -> None:
@@ -139,20 +142,24 @@ def _ask(one: Classifier, sets: Sets, folder: Path) -> tuple[Answers, Answers]:
     )
 
 
-def _failures(said: Answers, sets: Sets) -> Iterator[tuple[Path, str, str, float]]:
-    """The synthetic pictures that were got wrong, the most certain first: path, truth, choice, score."""
-    pictures = sets.made
+def _failures(said: Answers, sets: Sets) -> dict[str, Any]:
+    """How many synthetic pictures were got wrong, and some of each confusion, the surest first."""
+    run_of = [part for part in sets.synthetic for _ in part.pictures]
     highest = said.scores.max(axis=1)
-    for index in sorted((~said.hits).nonzero()[0], key=lambda place: -highest[place]):
-        yield (pictures[index].path, pictures[index].label, said.classes[said.choice[index]], float(highest[index]))
-
-
-def _plain(value: Any) -> Any:
-    """Without NaN, which JSON has no word for."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if hasattr(value, "item"):
-        value = value.item()
-    return None if isinstance(value, float) and value != value else value
+    places = sorted((~said.hits).nonzero()[0], key=lambda place: -highest[place])
+    taken: Counter[tuple[str, str]] = Counter()
+    shown: list[dict[str, Any]] = []
+    for place in places:
+        item, choice = sets.made[place], said.classes[said.choice[place]]
+        if taken[item.label, choice] < PER_CELL and len(shown) < MOST:
+            taken[item.label, choice] += 1
+            shown.append(
+                {
+                    "run": run_of[place].folder.resolve().name,
+                    "file": item.path.relative_to(run_of[place].folder).as_posix(),
+                    "truth": item.label,
+                    "choice": choice,
+                    "score": float(highest[place]),
+                }
+            )
+    return {"wrong": len(places), "failures": shown}

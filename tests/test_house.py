@@ -39,7 +39,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ROOMS,
     ("engines",),
     ("train", "training_loop",
-     "training_report", "generate", "adapter_choice", "evaluate", "evaluation_report", "evaluation_sets",
+     "training_report", "generate", "adapter_choice", "evaluate", "report", "evaluation_sets",
      "evaluation_parts", "export", "ingest", "verify", "revoke",
      "replay", "sweep", "blend"),
     ("cli", "__main__"),

@@ -33,6 +33,7 @@ COMMANDS = {  # name -> module:object; a module is imported when its command is 
     "export": "export:export",
     "ingest": "export:ingest",
     "evaluate": "evaluate:evaluate",
+    "report": "evaluate:report",
     "samples": "samples:samples",
     "list": "listing:list_members",
     "show": "listing:show",

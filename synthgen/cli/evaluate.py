@@ -1,4 +1,4 @@
-"""evaluate: runs, a real set and classifiers in, a report out."""
+"""evaluate and report: runs, a real set and classifiers in, a page out."""
 
 from __future__ import annotations
 
@@ -60,5 +60,32 @@ def evaluate(as_json: bool, **given: Any) -> None:
     if as_json:
         echo_json(result.results)
     else:
-        click.echo(result.folder / journey.REPORT)
-        click.echo(result.results["ranking"]["sentence"], err=True)
+        click.echo(result.page)
+        found = result.results["evaluation"]
+        click.echo(found["ranking"]["sentence"], err=True)
+        if found["utility"]:
+            click.echo(found["utility"]["sentence"], err=True)
+
+
+@command(
+    "report",
+    example="synthgen report runs/shirts-1a2b\nsynthgen report runs/a runs/b --evaluation a-evaluation --out both",
+    stopped="The report of before is kept.",
+)
+@click.argument("runs", nargs=-1, required=True, type=FOLDER, metavar="RUN...")
+@click.option("--evaluation", type=FOLDER, default=None, show_default="RUN-evaluation, if there", help="Its folder.")
+@click.option("--out", type=FOLDER, default=None, show_default="the run, or RUN-report", help="Folder of the report.")
+@as_json
+def report(as_json: bool, runs: tuple[Path, ...], evaluation: Path | None, out: Path | None) -> None:
+    """Write one page on a run: valid, good, whose, and what is open.
+
+    report.html holds everything, pictures too, and needs no network; report.json holds the same numbers. What
+    `synthgen evaluate` found goes in.
+    """
+    from synthgen import report as journey
+
+    result = journey.run(runs, evaluation, out)
+    if as_json:
+        echo_json(result.document)
+    else:
+        click.echo(result.page)

@@ -23,6 +23,7 @@ LABELS_ANEW = "labels dealt out anew"
 FROM_SCORES = "labels drawn from the scores"
 CELLS_ANEW = "pictures dealt out to the cells anew"
 REAL_HALVES = "95 % of differences between two disjoint parts of the real set"
+GRID = tuple(place / 20 for place in range(21))  # shares of false alarms at which a receiver curve is told
 MOST_VALUES = 24  # an axis with more values is a name or a measurement, not a set of cells
 _Statistic = Callable[[Answers, "np.ndarray"], "np.ndarray"]
 
@@ -58,6 +59,7 @@ class Judged:
     auroc: Mapping[str, Estimate]  # class ->
     confusion: tuple[tuple[int, ...], ...]  # rows are the truth, columns the choice
     reliability: tuple[Bin, ...]
+    curves: Mapping[str, tuple[float, ...]]  # class -> share of it found at each share of false alarms in GRID
     subgroups: Mapping[str, Mapping[str, Estimate]]  # axis -> value -> accuracy
     gaps: Mapping[str, Gap]  # axis -> where at least two cells could be judged
     left_out: Mapping[str, str]  # axis -> why it makes no cells
@@ -93,7 +95,8 @@ def judge(answers: Answers, seed: int = 0) -> Judged:
     return Judged(
         len(truth), units, {name: overall(answers, name, seed) for name in measures.METRICS}, recall, precision, auroc,
         tuple(tuple(int(cell) for cell in row) for row in measures.confusion(answers)),
-        reliability(answers) if answers.scored else (), subgroups, gaps, left_out,
+        reliability(answers) if answers.scored else (), curves(answers) if answers.scored else {}, subgroups, gaps,
+        left_out,
     )  # fmt: skip
 
 
@@ -173,6 +176,24 @@ def reliability(answers: Answers) -> tuple[Bin, ...]:
         Bin(float(highest[bins == bin].mean()), float(answers.hits[bins == bin].mean()), int((bins == bin).sum()))
         for bin in np.unique(bins)
     )
+
+
+def curves(answers: Answers) -> dict[str, tuple[float, ...]]:
+    """Class -> its receiver curve against the rest, at each of GRID; classes that are all or nothing have none."""
+    import numpy as np
+
+    found = {}
+    for index, name in enumerate(answers.classes):
+        mine = answers.truth == index
+        if not mine.any() or mine.all():
+            continue
+        scores = answers.scores[:, index].round(9)
+        order = np.argsort(-scores, kind="stable")
+        last = np.r_[np.diff(scores[order]) != 0, True]  # equal scores are taken together
+        hits = np.r_[0, np.cumsum(mine[order])[last]] / mine.sum()
+        alarms = np.r_[0, np.cumsum(~mine[order])[last]] / (~mine).sum()
+        found[name] = tuple(float(value) for value in np.interp(GRID, alarms, hits))
+    return found
 
 
 def compare(synthetic: Answers, real: Answers, seed: int = 0) -> dict[str, Difference]:
