@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from typing import Any
 
 from synthgen import adapters, lora, lora_fit, recipes
-from synthgen.errors import RequestError
+from synthgen.adapters import MAX_WEIGHT
+from synthgen.errors import RequestError, UnknownName
 from synthgen.types import AdapterUse
 
+BLOCKS = {"down": "unet.down_blocks", "mid": "unet.mid_block", "up": "unet.up_blocks", "text": "text_encoder"}
 DEFAULT_PIPELINE = "apparel"
 
 
@@ -53,6 +57,53 @@ def fits(uses: Sequence[AdapterUse], cards: Sequence[Any], module: Any, identity
             say(remark)
         found.append(fit)
     return tuple(found)
+
+
+def told(uses: Sequence[AdapterUse], cards: Sequence[Any], fits: Sequence[str]) -> tuple[dict[str, Any], ...]:
+    """The adapters as a lineage tells of them."""
+    return tuple(
+        {
+            "name": use.name, "sha256": card.weights_sha256, "weight": use.weight, "license": card.license,
+            "trigger": card.trigger, "photos_digest": str(card.trained_on.get("digest", "")),
+            "autov3": card.weights_autov3, "fingerprint": card.weights_fingerprint, "base_fit": fit,
+            "expires": str(card.trained_on.get("expires", "")),
+            "photos_license": str(card.trained_on.get("license", "unknown")),
+            **({"blocks": dict(use.blocks)} if use.blocks else {}),
+        }
+        for use, card, fit in zip(uses, cards, fits, strict=True)
+    )  # fmt: skip
+
+
+def blocks(texts: Sequence[str], uses: Sequence[AdapterUse], known: Collection[str]) -> tuple[AdapterUse, ...]:
+    """The adapters with factors on some blocks: "NAME=down:0.5,mid:1,up_blocks.1:0".
+
+    known   modules of the base, such as "unet.up_blocks.1.attentions.0..."
+    Raises UnknownName for an adapter that is not in use, RequestError for a block that is none or a wrong number.
+    """
+    found: dict[str, list[tuple[str, float]]] = {use.name: [] for use in uses}
+    for text in texts:
+        name, _, told = text.partition("=")
+        if name not in found:
+            raise UnknownName("--block-weight", name, found)
+        for part in told.split(","):
+            block, _, number = part.partition(":")
+            start = BLOCKS.get(block, block if block.startswith("text_encoder") else f"unet.{block}")
+            try:
+                factor = float(number)
+            except ValueError:
+                factor = math.nan
+            if not any(f"{module}.".startswith(f"{start}.") for module in known) or not abs(factor) <= MAX_WEIGHT:
+                raise RequestError(
+                    f"--block-weight '{text}': '{part}' is not BLOCK:FACTOR with a block of this base "
+                    f"({', '.join(BLOCKS)}, or a name such as {_example(known)}) and a factor from -2 to 2. "
+                    "Nothing was drawn."
+                )
+            found[name].append((start, factor))
+    return tuple(replace(use, blocks=tuple(found[use.name]) or use.blocks) for use in uses)
+
+
+def _example(known: Collection[str]) -> str:
+    return ".".join(min(module for module in known if module.startswith("unet.up_blocks")).split(".")[1:3])
 
 
 def warn_of_blend(cards: Sequence[Any]) -> None:

@@ -81,6 +81,10 @@ def save(folder: Path, step: int, parameters: Mapping[str, Any], optimizer: Any,
     tensors |= {f"best.{name}": value for name, value in losses.best_weights.items()}
     for name, value in parameters.items():
         kept = optimizer.state[value]
+        if (
+            not kept
+        ):  # no gradient has reached it: in the last block of Qwen-Image what becomes of the words is not read
+            continue
         tensors[f"first.{name}"], tensors[f"second.{name}"] = kept["exp_avg"], kept["exp_avg_sq"]
     place = folder / PLACE
     weights = f"step-{step:06d}.safetensors"
@@ -110,6 +114,8 @@ def load(folder: Path, parameters: Mapping[str, Any], optimizer: Any) -> tuple[L
     tensors = load_file(state.parent / told["weights"])
     for name, value in parameters.items():
         value.data.copy_(tensors[f"now.{name}"])
+        if f"first.{name}" not in tensors:
+            continue
         optimizer.state[value] = {
             "step": torch.tensor(float(told["step"])),
             "exp_avg": tensors[f"first.{name}"].to(value.device),

@@ -6,8 +6,9 @@ recipes.load -> licenses.require -> plan.jobs -> store.pending -> pose.prepare -
 
 from __future__ import annotations
 
+import itertools
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from importlib.metadata import version
@@ -19,6 +20,7 @@ from synthgen import (
     adapters,
     balance,
     bases,
+    hub,
     images,
     licensee,
     licenses,
@@ -29,6 +31,7 @@ from synthgen import (
     recipes,
     rooms,
     signing,
+    sweep,
 )
 from synthgen.card import taught as taught_by
 from synthgen.conditioners import pose
@@ -60,6 +63,8 @@ class GenerateRequest:
     only: tuple[str, ...] = ()
     weight: tuple[str, ...] = ()
     cross: tuple[str, ...] = ()
+    sweep: tuple[str, ...] = ()  # "NAME=LOW:HIGH:STEP"; `count` pictures at each strength
+    block_weight: tuple[str, ...] = ()  # "NAME=BLOCK:FACTOR,BLOCK:FACTOR"
     steps: int = 0
     guidance: float | None = None
     batch: int = 0
@@ -103,6 +108,7 @@ class Prepared:
     jobs: tuple[Job, ...]
     own_poses: tuple[Pose, ...]
     folder: Path
+    sweeps: tuple[sweep.Sweep, ...] = ()
     fits: tuple[str, ...] = ()  # of each adapter to the base: a verdict of lora_fit
     grey: bool = False  # what was learned has no colour, so what is drawn gets none
 
@@ -118,22 +124,24 @@ def run(request: GenerateRequest) -> RunResult:
     if request.device and not request.dry_run:
         ready.module.device_of(request.device)
     if request.dry_run:
-        return RunResult(ready.folder, request.count, 0, 0, 0, ready.verdict, cells)
+        return RunResult(ready.folder, len(ready.jobs), 0, 0, 0, ready.verdict, cells)
     if remark := licenses.remark(ready.verdict):
         adapter_choice.say(remark)
     who = signing.identity(request.certificate, request.key)
     marker = marks.Marker(who, request.publish_prompts, request.prompt_writer)
-    with Run.open(ready.folder, plan.described(ready.plan)) as store:
+    with Run.open(ready.folder, {**plan.described(ready.plan), "count": len(ready.jobs)}) as store:
         already = store.made
         if store.finished:
             adapter_choice.say(f"{ready.folder} is finished: {already} pictures.")
         else:
             if already:
-                adapter_choice.say(f"{ready.folder}: {already} of {request.count} pictures are already there.")
+                adapter_choice.say(f"{ready.folder}: {already} of {len(ready.jobs)} pictures are already there.")
             _make(store, ready, request, marker)
             store.finish()
+            if ready.sweeps:
+                adapter_choice.say("\n".join(sweep.write(ready.folder, ready.sweeps)))
         return RunResult(
-            ready.folder, request.count, store.made - already, already, store.rejected, ready.verdict, cells
+            ready.folder, len(ready.jobs), store.made - already, already, store.rejected, ready.verdict, cells
         )
 
 
@@ -154,8 +162,10 @@ def _check_use(folder: Path, request: GenerateRequest) -> None:
 
 def _prepare(request: GenerateRequest) -> Prepared:
     uses = adapter_choice.chosen(request)
+    sweeps = sweep.parse(request.sweep, uses)
     cards = tuple(adapters.load_card(use.path) for use in uses)
     module, identity = bases.find(request.base or _base_of(cards), request.controlnet)
+    uses = adapter_choice.blocks(request.block_weight, uses, module.places(identity) if request.block_weight else ())
     fits = adapter_choice.fits(uses, cards, module, identity, request)
     recipe = _recipe(request, cards, module.settings(identity))
     _check_size(int(recipe.settings["size"]), module.SIDE_STEP, identity.id)
@@ -172,6 +182,7 @@ def _prepare(request: GenerateRequest) -> Prepared:
     hashes = {
         **({"grey": "mean of the channels"} if taught.grey else {}),
         "base": identity.sha256,
+        **sweep.said(sweeps),
         **identity.control_hash(),
         **{f"adapter {number} on": fit for number, fit in enumerate(fits) if fit != lora_fit.EXACT},
         **{f"adapter {number}": card.weights_sha256 for number, card in enumerate(cards)},
@@ -183,9 +194,31 @@ def _prepare(request: GenerateRequest) -> Prepared:
         hashes,
     )  # fmt: skip
     jobs = plan.jobs(asked, lambda requested: domain.prompt(recipe, requested, asked.subject), domain.labels)
+    if sweeps:
+        jobs = sweep.jobs(jobs, sweeps, _concepts(sweeps, uses, cards, domain, recipe))
     name = "-".join(use.name for use in uses) or f"{recipe.name}-{identity.id}"
     folder = request.out or Path("runs") / f"{name}-{plan.digest(asked)}"
-    return Prepared(recipe, uses, cards, module, identity, verdict, asked, jobs, own, folder, fits, taught.grey)
+    return Prepared(recipe, uses, cards, module, identity, verdict, asked, jobs, own, folder, sweeps, fits, taught.grey)
+
+
+def _concepts(
+    sweeps: Sequence[sweep.Sweep], uses: Sequence[AdapterUse], cards: Sequence[Any], domain: Any, recipe: Recipe
+) -> dict[str, Callable[[Job], Job]]:
+    """Where two adapters are swept: a job in the words of one of them alone."""
+
+    def spoken(card: Any) -> Callable[[Job], Job]:
+        taught = taught_by((card,))
+
+        def of(job: Job) -> Job:
+            asked = {axis: job.requested[axis] for axis in recipe.axes}
+            return replace(
+                job, prompt=domain.prompt(recipe, asked, domain.subject_of(taught)), category=taught.category
+            )
+
+        return of
+
+    by_name = {use.name: card for use, card in zip(uses, cards, strict=True)}
+    return {item.name: spoken(by_name[item.name]) for item in sweeps} if len(sweeps) > 1 else {}
 
 
 def _suited(recipe: Recipe, domain: Any, taught: Taught) -> Recipe:
@@ -209,7 +242,7 @@ def _base_of(cards: Sequence[Any]) -> str:
     """The base that the first adapter was trained for. A base from a folder must be given again: cards hold no path."""
     if not cards:
         return "mini"
-    if cards[0].base not in rooms.members("bases"):
+    if cards[0].base not in bases.names() and not hub.is_id(cards[0].base):
         raise RequestError(
             f"adapter '{cards[0].name}' was trained on the base folder '{cards[0].base}'. Give it: --base FOLDER."
         )
@@ -247,11 +280,9 @@ def _make(store: Run, ready: Prepared, request: GenerateRequest, marker: marks.M
 
     Who is in a round follows from the rejections alone, so a resumed run draws the same batches as an undisturbed one.
     """
-    context = _context(ready)
     judges = _judges(ready)
     settings = ready.recipe.settings
     base = ready.module.load(ready.identity, request.device)
-    base.attach(ready.uses)
     if not base.steered and any("pose" in job.requested for job in ready.jobs[:1]):
         adapter_choice.say(
             f"{ready.module.without_control(ready.identity)} Poses are asked for in words only; no keypoints are told."
@@ -260,18 +291,19 @@ def _make(store: Run, ready: Prepared, request: GenerateRequest, marker: marks.M
     def steer(job: Job) -> tuple[Job, Any]:
         if "pose" not in job.requested or not base.steered:
             return job, None
-        steering = pose.prepare(job, int(settings["size"]), ready.own_poses)
+        steering = pose.prepare(sweep.steered_as(job), int(settings["size"]), ready.own_poses)
         return replace(job, requested={**job.requested, **steering.labels}), steering.control
 
     engine = local.Engine(base, steer, settings, store.batch_tolerance)
 
-    with Progress(request.count, f"generate {ready.folder.name}", "pictures", already=store.made) as progress:
-        for attempt in range(TRIES):
-            wanted = {job.id for job in store.pending(ready.jobs) if job.attempt == attempt}
+    with Progress(len(ready.jobs), f"generate {ready.folder.name}", "pictures", already=store.made) as progress:
+        for (uses, group), attempt in itertools.product(sweep.groups(ready.uses, ready.jobs), range(TRIES)):
+            wanted = {job.id for job in store.pending(group) if job.attempt == attempt}
             if not wanted:
                 continue
-            members = [job for job in ready.jobs if store.rejections(job) >= attempt]
-            jobs = [_at(job, attempt) for job in members]
+            base.attach(uses)
+            context = _context(ready, uses)
+            jobs = [_at(job, attempt) for job in group if store.rejections(job) >= attempt]
             for pictures in engine.draw(jobs, wanted):
                 for picture in pictures:
                     settled = images.greyed(picture) if ready.grey else picture
@@ -322,21 +354,11 @@ def _judge(
         progress.step()
 
 
-def _context(ready: Prepared) -> provenance.Context:
+def _context(ready: Prepared, uses: Sequence[AdapterUse]) -> provenance.Context:
     identity = ready.identity
-    told = tuple(
-        {
-            "name": use.name, "sha256": card.weights_sha256, "weight": use.weight, "license": card.license,
-            "trigger": card.trigger, "photos_digest": str(card.trained_on.get("digest", "")),
-            "autov3": card.weights_autov3, "fingerprint": card.weights_fingerprint, "base_fit": fit,
-            "expires": str(card.trained_on.get("expires", "")),
-            "photos_license": str(card.trained_on.get("license", "unknown")),
-        }
-        for use, card, fit in zip(ready.uses, ready.cards, ready.fits, strict=True)
-    )  # fmt: skip
     return provenance.Context(
         base=identity.told(),
-        adapters=told,
+        adapters=adapter_choice.told(uses, ready.cards, ready.fits),
         verdict=ready.verdict,
         pipeline=ready.recipe.name,
         settings=dict(ready.recipe.settings),

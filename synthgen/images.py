@@ -101,7 +101,8 @@ def greyed(picture: Picture) -> Picture:
     import numpy as np
 
     grey = np.asarray(picture.pixels, np.float32).mean(axis=2, keepdims=True).round().astype(np.uint8)
-    return replace(picture, pixels=np.ascontiguousarray(np.repeat(grey, 3, axis=2)))
+    made = np.ascontiguousarray(np.repeat(grey, 3, axis=2))
+    return replace(picture, pixels=made, drawn={**picture.drawn, "grey": True} if picture.drawn else {})
 
 
 def square(image: Image.Image, size: int) -> Image.Image:

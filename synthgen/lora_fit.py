@@ -78,10 +78,10 @@ def _few(names: list[str]) -> str:
 def _names(module: str) -> Iterator[str]:
     """The names under which a base may know a module of a dotted layout."""
     plain = module.removeprefix("base_model.model.").replace(".processor.", ".")
-    plain = f"{plain}.0" if plain.endswith(".to_out") else plain
-    for start in ("", "unet.", "text_encoder."):
-        yield f"{start}{plain}"
-        yield f"{start}{plain}".replace("text_encoder.text_model.", "text_encoder.")  # transformers 5 has no such level
+    for name in (plain, f"{plain}.0") if plain.endswith(".to_out") else (plain,):  # a list of layers, elsewhere a layer
+        for start in ("", "unet.", "transformer.", "text_encoder."):
+            yield f"{start}{name}"
+            yield f"{start}{name}".replace("text_encoder.text_model.", "text_encoder.")  # not there in transformers 5
 
 
 def _flat(places: Places) -> dict[str, str]:

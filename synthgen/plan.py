@@ -51,7 +51,10 @@ def content(request: Request) -> dict[str, Any]:
             "settings": dict(recipe.settings),
             "gates": dict(recipe.gates),
         },
-        "adapters": [{"name": use.name, "weight": float(use.weight)} for use in request.adapters],
+        "adapters": [
+            {"name": use.name, "weight": float(use.weight), **({"blocks": dict(use.blocks)} if use.blocks else {})}
+            for use in request.adapters
+        ],
         "hashes": dict(request.hashes),
         "base": request.base,
         "subject": request.subject,

@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from synthgen import adapters, bases, provenance, store
+from synthgen import adapters, bases, images, provenance, store
 from synthgen.conditioners import pose
 from synthgen.errors import RequestError, UnknownName
 from synthgen.ledger import Ledger
-from synthgen.types import AdapterUse, Job
+from synthgen.types import AdapterUse, Job, Picture
 
 SAME, CLOSE, DIFFERENT = "same", "close", "different"
 
@@ -37,18 +37,19 @@ class Replay:
 
 
 def picture(
-    file: Path, stores: Sequence[Path] = (), base: str = "", adapter: Sequence[str] = (), device: str = ""
-) -> Replay:
+    file: Path, stores: Sequence[Path] = (), base: str = "", adapter: Sequence[str] = (), controlnet: str = "",
+    device: str = "",
+) -> Replay:  # fmt: skip
     """Draw the picture of this file once more and compare.
 
     stores   runs that are asked for the prompt, which published marks leave out; the picture's own run if none is named
     base     where its base is, if it was a folder
     adapter  folders of its adapters, where they are not found by name
+    controlnet  folder of the ControlNet that it was steered by, if its base has none inside
     Raises RequestError where something that it was made of is not here, or is not what it was.
     """
     lineage = _whole(provenance.read(file), file, stores)
-    module, source = _base_module(base or str(lineage["base"]["id"]), lineage, file)
-    identity = module.identify(source)
+    module, identity = _base(base or str(lineage["base"]["id"]), controlnet, lineage, file)
     if identity.sha256 != lineage["base"]["sha256"]:
         raise RequestError(
             f"{file} was drawn by base '{lineage['base']['id']}' with sha256 {lineage['base']['sha256'][:12]}; the one "
@@ -59,7 +60,9 @@ def picture(
     loaded = module.load(identity, device or str(drawn.get("device", "")))
     loaded.attach(uses)
     made = _draw(loaded, lineage, int(drawn.get("batch", 1)), int(drawn.get("row", 0)))
-    return _compared(file, lineage, made)
+    if drawn.get("grey"):
+        made = images.greyed(made)
+    return _compared(file, lineage, made.pixels)
 
 
 def _whole(lineage: Mapping[str, Any], file: Path, stores: Sequence[Path]) -> Mapping[str, Any]:
@@ -77,9 +80,9 @@ def _whole(lineage: Mapping[str, Any], file: Path, stores: Sequence[Path]) -> Ma
     )
 
 
-def _base_module(name: str, lineage: Mapping[str, Any], file: Path) -> tuple[Any, Path | None]:
+def _base(name: str, controlnet: str, lineage: Mapping[str, Any], file: Path) -> tuple[Any, Any]:
     try:
-        return bases.choose(name)
+        return bases.find(name, controlnet)
     except UnknownName as error:
         raise RequestError(
             f"{file} was drawn by base '{lineage['base']['id']}', which is not found as '{name}'. Say where it is: "
@@ -96,22 +99,23 @@ def _use(told: Mapping[str, Any], given: Sequence[str], file: Path) -> AdapterUs
             continue
         if adapters.load_card(folder).weights_sha256 == told["sha256"]:
             adapters.verify_weights(folder, adapters.load_card(folder))
-            return AdapterUse(str(told["name"]), folder, float(told["weight"]))
+            blocks = tuple((str(start), float(factor)) for start, factor in told.get("blocks", {}).items())
+            return AdapterUse(str(told["name"]), folder, float(told["weight"]), blocks)
     raise RequestError(
         f"{file} was drawn with adapter '{told['name']}' with sha256 {told['sha256'][:12]}, which is not here. Name "
         "its folder: --adapter FOLDER. Nothing was drawn."
     )
 
 
-def _draw(base: Any, lineage: Mapping[str, Any], batch: int, row: int) -> Any:
-    """(h, w, 3) uint8."""
+def _draw(base: Any, lineage: Mapping[str, Any], batch: int, row: int) -> Picture:
     about = lineage["job"]
     job = Job(
         about["id"], int(about["index"]), lineage["prompt"], lineage["negative_prompt"], int(lineage["seed"]),
         lineage["requested"], about["category"], int(about["attempt"]),
     )  # fmt: skip
     control = pose.again(job.requested, int(lineage["settings"]["size"]))
-    return base.render([job] * batch, [control] * batch, lineage["settings"])[row].pixels
+    drawn: list[Picture] = base.render([job] * batch, [control] * batch, lineage["settings"])
+    return drawn[row]
 
 
 def _compared(file: Path, lineage: Mapping[str, Any], made: Any) -> Replay:

@@ -60,7 +60,7 @@ class TrainRequest:
     base: str = "mini"
     controlnet: str = ""  # folder of a ControlNet for poses, for a base that has none inside
     size: int = 0  # px; 0: as the base draws
-    rank: int = 16
+    rank: int = 0
     alpha: float = 0.0  # 0: as the rank, so that every program that reads the adapter agrees on its strength
     steps: int = 0
     learning_rate: float = 0.0
@@ -97,8 +97,8 @@ def fit(request: TrainRequest) -> Path:
     A finished adapter of the same request is left as it is; an unfinished one is gone on with.
     Raises RequestError (photos, names), Refused (a licence says no), UnfitAdapter (the folder holds another training).
     """
-    request = _checked(request)
     module, identity = bases.find(request.base, request.controlnet)
+    request = _checked(request, module.RANK)
     module.require_trainable(identity, request.size)
     domain = rooms.member("domains", request.domain)
     told = {"looks": getattr(module, "looks", None), **request.told}
@@ -129,14 +129,15 @@ def fit(request: TrainRequest) -> Path:
 fit_product = fit
 
 
-def _checked(request: TrainRequest) -> TrainRequest:
-    """The request with its alpha filled in. Raises RequestError for numbers that no training can use."""
+def _checked(request: TrainRequest, rank: int) -> TrainRequest:
+    """The request with its rank and alpha filled in. Raises RequestError for numbers that no training can use."""
     for name, value in (("--learning-rate", request.learning_rate), ("--alpha", request.alpha)):
         if not math.isfinite(value) or value < 0:
             raise RequestError(f"{name} is {value}; wanted a number above 0.")
     if not 0 <= request.seed < 2**53:
         raise RequestError(f"--seed is {request.seed}; wanted a whole number from 0 to 2^53 - 1.")
-    return replace(request, alpha=request.alpha or float(request.rank))
+    rank = request.rank or rank
+    return replace(request, rank=rank, alpha=request.alpha or float(rank))
 
 
 def _read(request: TrainRequest) -> ImageSet:
@@ -253,7 +254,7 @@ def _train(base: Any, module: Any, request: TrainRequest, lesson: Lesson, folder
     kept = [photo for photo in photos.photos if not photo.duplicate_of]
     train, held = photo_split.divide(kept, request.seed)
     batch = request.batch or module.BATCH
-    steps = request.steps or _steps(len(kept))
+    steps = request.steps or module.steps(len(kept))
     rate = request.learning_rate or module.LEARNING_RATE
     training_report.say(f"{len(train)} photos to learn from, {len(held)} held out; {steps} steps of {batch}")
     material = _material(base, train, held, lesson, request.seed)
@@ -295,11 +296,6 @@ def _train(base: Any, module: Any, request: TrainRequest, lesson: Lesson, folder
         ),
     )  # fmt: skip
     checkpoint.clear(folder)
-
-
-def _steps(photos: int) -> int:
-    """Steps by the number of photos: one photo is learned in 100, a hundred in 260."""
-    return min(260, 100 + round(16 * math.sqrt(photos - 1)))
 
 
 def _learned(taught: Taught) -> dict[str, Any]:

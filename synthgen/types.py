@@ -81,6 +81,12 @@ class AdapterUse:
     name: str
     path: Path
     weight: float = 1.0
+    blocks: tuple[tuple[str, float], ...] = ()  # (start of a module's name, factor on the weight there)
+
+    def strength(self, place: str) -> float:
+        """The strength at a module, such as "unet.up_blocks.1...": the longest start that fits says the factor."""
+        fitting = [(len(start), factor) for start, factor in self.blocks if f"{place}.".startswith(f"{start}.")]
+        return self.weight * max(fitting)[1] if fitting else self.weight
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,7 @@ class Base:
                 device
             ).eval()  # not frozen: oneDNN takes other kernels for frozen weights, and the last bits differ
         self._pipelines: dict[bool, Any] = {}
+        self._plain: dict[str, tuple[Any, Any]] = {}  # module that an adapter changed -> its weight, and as it was
         self._process: Any = None
 
     @property
@@ -77,7 +78,9 @@ class Base:
         """Put fresh LoRA matrices on the network; its trainable parameters by name."""
         from peft import LoraConfig
 
-        config = LoraConfig(r=rank, lora_alpha=alpha, target_modules=list(self.family.TARGETS), init_lora_weights=True)
+        named = self.family.TARGETS
+        targets = named if isinstance(named, str) else list(named)
+        config = LoraConfig(r=rank, lora_alpha=alpha, target_modules=targets, init_lora_weights=True)
         self.denoiser.add_adapter(config, adapter_name="default")
         return {name: value for name, value in self.denoiser.named_parameters() if value.requires_grad}
 
@@ -138,20 +141,28 @@ class Base:
     # ---- drawing
 
     def attach(self, uses: Sequence[AdapterUse]) -> None:
-        """Add adapters to the weights, each at its strength. Raises UnfitAdapter where a tensor has no place.
+        """Add adapters to the weights as they were loaded, each at its strength. Raises UnfitAdapter where a tensor
+        has no place.
 
         Added by hand: as fast to draw with as the base alone, and nothing but tensors and alphas is taken from the
         file. The libraries would obey the options in its metadata, and transformers 5 draws the text encoder's position
         embedding anew when it loads a LoRA.
         """
+        self._detach()
         for use in uses:
             found = lora.read(use.path / WEIGHTS)
             places = self.family.places(self.identity)
             placed = lora_fit.place_all(found, places, f"adapter '{use.name}'", self.identity.id)
             alphas = lora.alphas(found)
-            self._add(
-                found, placed, {pair.module: use.weight * alphas[pair.module] / pair.rank for pair in found.pairs}
-            )
+            scales = {
+                pair.module: use.strength(placed[pair.module]) * alphas[pair.module] / pair.rank for pair in found.pairs
+            }
+            self._add(found, placed, scales)
+
+    def _detach(self) -> None:
+        """The weights as they were loaded: kept whole, for taking a change off again leaves a rounding error."""
+        for weight, plain in self._plain.values():
+            weight.data.copy_(plain)
 
     def _add(self, found: lora.Lora, placed: Mapping[str, str], scales: Mapping[str, float]) -> None:
         """Weight += scale x B x A, for each pair; a convolution's kernel is a matrix of (out, in x height x width)."""
@@ -163,6 +174,7 @@ class Base:
             for pair in found.pairs:
                 part, _, module = placed[pair.module].partition(".")
                 weight = getattr(self.parts, part).get_submodule(module).weight
+                self._plain.setdefault(placed[pair.module], (weight, weight.detach().clone()))
                 change = held[pair.up].float().flatten(1) @ held[pair.down].float().flatten(1)
                 weight += (scales[pair.module] * change).reshape(weight.shape).to(weight)
 
@@ -181,7 +193,8 @@ class Base:
             stacked = torch.from_numpy(np.stack([np.asarray(control) for control in controls]))
             options[self.family.CONTROL] = stacked.permute(0, 3, 1, 2).float() / 255
             options["controlnet_conditioning_scale"] = float(settings["controlnet_conditioning_scale"])
-        with torch.no_grad():
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            torch.manual_seed(jobs[0].seed)  # SD3's pipeline draws the latents of a control picture from it
             drawn = self._pipeline(steered)(**options).images
         pixels = (np.clip(drawn, 0, 1) * 255).round().astype(np.uint8)
         return [Picture(job, pixels[row], controls[row]) for row, job in enumerate(jobs)]
@@ -199,8 +212,9 @@ class Base:
             "generator": [torch.Generator("cpu").manual_seed(job.seed) for job in jobs],
             "output_type": "np",
         }
-        if self.family.NEGATIVE and any(job.negative_prompt for job in jobs):
-            options["negative_prompt"] = [job.negative_prompt for job in jobs]
+        if self.family.ALWAYS_NEGATIVE or (self.family.NEGATIVE and any(job.negative_prompt for job in jobs)):
+            blank = " " if self.family.ALWAYS_NEGATIVE else ""
+            options["negative_prompt"] = [job.negative_prompt or blank for job in jobs]
         return options
 
     def _pipeline(self, steered: bool) -> Any:

@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 from synthgen import file_hash, model_folder
 from synthgen.bases._device import device_of, quiet
 from synthgen.bases._identity import Identity
+from synthgen.bases._weights import Weights
 from synthgen.errors import RequestError
 from synthgen.model_folder import ModelFolder
 from synthgen.types import Taught
@@ -40,15 +41,18 @@ class Family:
     """One family. Class attributes are what it declares; the methods below `load` are what it must say itself."""
 
     LICENSE: ClassVar[str] = "unknown"
+    NAMES: ClassVar[tuple[Weights, ...]] = ()  # published weights of the family
     PIPELINE: ClassVar[str]  # class of diffusers
     CONTROLLED: ClassVar[str] = ""  # its class with a ControlNet, "" where diffusers has none
     CONTROLNET: ClassVar[str] = "ControlNetModel"
     CONTROL: ClassVar[str] = "image"  # what that pipeline calls the control picture
     GUIDANCE: ClassVar[str] = "guidance_scale"  # what the pipeline calls classifier-free guidance
     NEGATIVE: ClassVar[bool] = True  # whether it takes a negative prompt
+    ALWAYS_NEGATIVE: ClassVar[bool] = False  # whether it must have one, if only a blank
     DENOISER: ClassVar[str] = "transformer"
     TEXT_PARTS: ClassVar[tuple[str, ...]] = ()  # text encoders that LoRAs of the ecosystem reach
-    TARGETS: ClassVar[tuple[str, ...]]  # modules that training puts a LoRA on
+    TARGETS: ClassVar[tuple[str, ...] | str]  # modules that training puts a LoRA on: ends of names, or one pattern
+    RANK: ClassVar[int] = 16
     LEARNING_RATE: ClassVar[float] = 1e-4
     BATCH: ClassVar[int] = 4
     SIDE: ClassVar[int] = 1024  # px, where the weights do not say
@@ -139,6 +143,10 @@ class Family:
         """Where a LoRA may attach: "unet.MODULE" -> shape of the weight. Loads no tensor."""
         folder = model_folder.read(identity.folder)
         return model_folder.places(folder, [self.DENOISER, *(part for part in self.TEXT_PARTS if part in folder.parts)])
+
+    def steps(self, photos: int) -> int:
+        """Training steps for so many photos: thirty for each, 500 to 2000 of them."""
+        return min(2000, max(500, 30 * photos))
 
     def settings(self, identity: Identity) -> dict[str, Any]:
         """What to draw with where neither the user nor the recipe says anything."""

@@ -16,7 +16,8 @@ FOLDER = click.Path(path_type=Path)
 @command(
     "generate",
     example="synthgen generate --count 500\n"
-    "synthgen generate --count 40 --adapter shirts:0.8 --only place=beach,park --dry-run",
+    "synthgen generate --count 40 --adapter shirts:0.8 --only place=beach,park --dry-run\n"
+    "synthgen generate --count 4 --adapter shirts --sweep shirts=0:1.2:0.2",
     stopped="Every finished picture is kept; the same command makes the rest.",
 )
 @click.option("-n", "--count", type=Whole(1, "pictures"), required=True, help="Pictures to make.")
@@ -37,6 +38,15 @@ FOLDER = click.Path(path_type=Path)
 @click.option("--only", multiple=True, metavar="AXIS=A,B", help="Keep an axis of the recipe to these values.")
 @click.option("--weight", multiple=True, metavar="AXIS=A:3,B:1", help="Ask for values in these proportions; others 1.")
 @click.option("--cross", multiple=True, metavar="AXIS,AXIS", help="Let all combinations of these axes come evenly.")
+@click.option(
+    "--sweep", multiple=True, metavar="NAME=LOW:HIGH:STEP", help="Draw --count prompts at each strength; once or twice."
+)
+@click.option(
+    "--block-weight",
+    multiple=True,
+    metavar="NAME=BLOCK:FACTOR,...",
+    help="Weaken or strengthen blocks: down, mid, up, up_blocks.1.",
+)
 @click.option("--seed", type=Whole(0, "seeds"), default=0, help="Same seed, same plan, same pictures.")
 @click.option(
     "--out",

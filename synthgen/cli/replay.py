@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -39,11 +40,12 @@ SAID = {
 @click.option(
     "--adapter", multiple=True, metavar="FOLDER", show_default="found by name", help="One of its adapters; repeat."
 )
+@click.option(
+    "--controlnet", default="", show_default="the base's own", help="Folder of the ControlNet it was steered by."
+)
 @click.option("--device", default="", show_default="as its record says", help="cuda, mps or cpu.")
 @as_json
-def replay(
-    picture: Path, stores: tuple[Path, ...], base: str, adapter: tuple[str, ...], device: str, as_json: bool
-) -> None:
+def replay(picture: Path, as_json: bool, **given: Any) -> None:
     """Make a picture again from its record and say whether it matches.
 
     It is the same, close (within the tolerance that its record states between batch sizes), or different; different
@@ -51,7 +53,7 @@ def replay(
     """
     from synthgen import replay as journey
 
-    found = journey.picture(picture, stores, base, adapter, device)
+    found = journey.picture(picture, **given)
     if as_json:
         echo_json(asdict(found))
     else:

@@ -16,7 +16,9 @@ from synthgen.types import Rights
 RIGHTS = ("owner", "license", "source", "consent")
 FOLDER = click.Path(path_type=Path)
 HOW = (  # how the one loop trains, whatever it learns from
-    click.option("--rank", type=Whole(1, "ranks"), default=16, help="Rank of the LoRA matrices."),
+    click.option(
+        "--rank", type=Whole(1, "ranks"), default=None, show_default="the base's own", help="Rank of the LoRA matrices."
+    ),
     click.option(
         "--alpha",
         type=click.FloatRange(min=0, min_open=True),

@@ -14,11 +14,11 @@ from typing import Any
 from synthgen import labelled_set, store
 from synthgen.errors import RequestError
 from synthgen.ledger import write_whole
-from synthgen.report import facts, page
+from synthgen.report import facts, page, schema
 from synthgen.report.gallery import MOST, Shown, chosen
 
 SCHEMA = "synthgen.report/1"
-PAGE, DOCUMENT, RESULTS = "report.html", "report.json", "results.json"
+PAGE, DOCUMENT, RESULTS, TYPES = "report.html", "report.json", "results.json", "report.schema.json"
 ALWAYS = (
     "whether an attacker can tell which photos taught an adapter: no membership test is part of this report",
     "whether the photos that the adapters were trained on are among the real test pictures",
@@ -53,7 +53,7 @@ def run(folders: Sequence[Path], evaluation: Path | None = None, out: Path | Non
 
 
 def write(place: Path, name: str, folders: Sequence[Path], found: Mapping[str, Any] | None) -> Reported:
-    """Write report.html, and the JSON under `name`, into a folder that is there."""
+    """Write report.html, the JSON under `name`, and the schema of it, into a folder that is there."""
     told = [facts.of_run(folder) for folder in folders if (folder / store.ABOUT).is_file()]
     document = {
         "schema": SCHEMA,
@@ -66,7 +66,8 @@ def write(place: Path, name: str, folders: Sequence[Path], found: Mapping[str, A
     by_name = {folder.resolve().name: folder for folder in folders}
     shown = pictures(folders, found["label"] if found else "")
     html = page.page(document, shown, _wrong(document["evaluation"], by_name), by_name)
-    write_whole(place / name, (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode())
+    for file, content in ((TYPES, schema.schema(SCHEMA)), (name, document)):
+        write_whole(place / file, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
     write_whole(place / PAGE, html.encode())
     return Reported(place / PAGE, document)
 

@@ -97,7 +97,13 @@ def build() -> Any:
             small = nn.functional.avg_pool2d(pixels, INPUT_PX // HEAT_PX)
             told = torch.cat([coarse.mean((2, 3)), *(_under(garment, at) for at in (middle, fine, small))], 1)
             labels = {key: head(told) for key, head in self.heads.items()}
-            return {"labels": labels, "points": points, "seen": self.seen(coarse.mean((2, 3))), "mask": maps[:, POINTS]}
+            return {
+                "labels": labels,
+                "points": points,
+                "seen": self.seen(coarse.mean((2, 3))),
+                "mask": maps[:, POINTS],
+                "told": told,
+            }
 
     def _under(garment: Any, features: Any) -> Any:
         """The mean of features where the garment is: its colour and pattern, whatever is around it."""
@@ -120,6 +126,14 @@ class Judge:
         if self._last is None or self._last[0] is not picture:
             self._last = picture, self.read([picture])[0]
         return self._last[1]
+
+    def features(self, pictures: Sequence[Any]) -> Any:
+        """(n, 307) float32, one row a picture: what labels are read from: the whole, and what the garment covers."""
+        import torch
+
+        batch = torch.from_numpy(np.stack([shrunk(picture) for picture in pictures]))
+        with torch.no_grad():
+            return self.network(batch.permute(0, 3, 1, 2).float() / 127.5 - 1)["told"].numpy()
 
     def read(self, pictures: Sequence[Any]) -> list[Reading]:
         """Readings of pictures, each (h, w, 3) uint8 sRGB of any one size; squares are what it was trained on."""

@@ -1,0 +1,64 @@
+"""FLUX.1: 1024 px, CLIP and T5, ControlNets; [dev] can be trained and is non-commercial, [schnell] draws only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from synthgen import model_folder
+from synthgen.bases._family import Words, drawing, modelspec
+from synthgen.bases._transformer import ATTENTION, OF_WORDS, FlowFamily
+from synthgen.bases._weights import IN_DIFFUSERS, Weights
+from synthgen.model_folder import ModelFolder
+
+
+class Flux(FlowFamily):
+    """Family `flux`."""
+
+    LICENSE = "LicenseRef-synthgen-FLUX.1-dev-NCL"
+    NAMES = (
+        Weights("flux-dev", "black-forest-labs/FLUX.1-dev", LICENSE, IN_DIFFUSERS),
+        Weights(
+            "flux-schnell",
+            "black-forest-labs/FLUX.1-schnell",
+            "Apache-2.0",
+            IN_DIFFUSERS,
+            "its name says schnell",
+        ),
+    )
+    PIPELINE = "FluxPipeline"
+    CONTROLLED = "FluxControlNetPipeline"
+    CONTROLNET = "FluxControlNetModel"
+    CONTROL = "control_image"
+    NEGATIVE = False  # guidance is distilled into it
+    TEXT_PARTS = ("text_encoder",)
+    TARGETS = (*ATTENTION, *OF_WORDS, "ff.net.0.proj", "ff.net.2", "ff_context.net.0.proj", "ff_context.net.2")
+    SETTINGS = drawing(steps=28, guidance=3.5, batch=1)
+    MODELSPEC = modelspec("flux-1-dev", 1024)
+    INSTEAD = "flux-dev, or flux2-klein-base-4b, whose licence is free"
+
+    def distilled(self, folder: ModelFolder) -> str:
+        if not model_folder.config(folder.path, "transformer").get("guidance_embeds"):
+            return "its transformer takes no guidance, as [schnell]'s"
+        return super().distilled(folder)
+
+    def words(self, base: Any, texts: Sequence[str]) -> Words:
+        states, pooled, _ = base.parts.encode_prompt(list(texts), device=base.device)
+        return Words({"states": states, "pooled": pooled})
+
+    def predict(self, base: Any, noisy: Any, moment: Any, words: Words) -> Any:
+        count, channels, high, wide = noisy.shape
+        pipe, states = base.parts, words.values["states"]
+        guidance = noisy.new_ones(count) if base.denoiser.config.guidance_embeds else None  # 1: none, while it learns
+        found = base.denoiser(
+            hidden_states=pipe._pack_latents(noisy, count, channels, high, wide), timestep=moment, guidance=guidance,
+            pooled_projections=words.values["pooled"], encoder_hidden_states=states,
+            txt_ids=noisy.new_zeros(states.shape[1], 3),
+            img_ids=pipe._prepare_latent_image_ids(count, high // 2, wide // 2, noisy.device, noisy.dtype),
+            return_dict=False,
+        )[0]  # fmt: skip
+        factor = pipe.vae_scale_factor
+        return pipe._unpack_latents(found, high * factor, wide * factor, factor)
+
+
+FAMILY = Flux()

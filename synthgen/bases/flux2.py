@@ -1,0 +1,68 @@
+"""FLUX.2 [klein] 4B: 1024 px, Qwen3 for words, no ControlNet; its base can be trained; Apache-2.0."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from synthgen.bases._family import Words, drawing, modelspec
+from synthgen.bases._transformer import FlowFamily
+from synthgen.bases._weights import Weights
+from synthgen.model_folder import ModelFolder
+
+
+class Flux2Klein(FlowFamily):
+    """Family `flux2`."""
+
+    LICENSE = "Apache-2.0"
+    NAMES = (
+        Weights(
+            "flux2-klein-base-4b",
+            "black-forest-labs/FLUX.2-klein-base-4B",
+            LICENSE,
+            "peft, method_comparison/image-gen",
+        ),
+        Weights(
+            "flux2-klein-4b",
+            "black-forest-labs/FLUX.2-klein-4B",
+            LICENSE,
+            "diffusers, pipelines/flux2",
+            "its base is not",
+        ),
+    )
+    PIPELINE = "Flux2KleinPipeline"
+    NEGATIVE = False
+    # as a pattern, for `to_out` is a layer in one kind of block and a list in the other
+    TARGETS = (
+        r".*\.(to_q|to_k|to_v|to_out\.0|add_[qkv]_proj|to_add_out|linear_in|linear_out|to_qkv_mlp_proj)"
+        r"|single_transformer_blocks\.\d+\.attn\.to_out"
+    )
+    RANK = 32
+    SETTINGS = drawing(steps=50, guidance=4.0, batch=1)
+    MODELSPEC = modelspec("flux-2-klein-4b", 1024)
+    INSTEAD = "flux2-klein-base-4b"
+    WITHOUT_CONTROL = "diffusers has no ControlNet for FLUX.2; a pose can be shown to it as a reference picture."
+
+    def distilled(self, folder: ModelFolder) -> str:
+        return "its index says is_distilled" if folder.options.get("is_distilled") else super().distilled(folder)
+
+    def latents(self, base: Any, pixels: Any) -> Any:
+        vae, pipe = base.parts.vae, base.parts
+        found = pipe._patchify_latents(vae.encode(pixels.to(vae.dtype)).latent_dist.mode())
+        spread = (vae.bn.running_var + vae.config.batch_norm_eps).sqrt()
+        return (found - vae.bn.running_mean.reshape(1, -1, 1, 1)) / spread.reshape(1, -1, 1, 1)
+
+    def words(self, base: Any, texts: Sequence[str]) -> Words:
+        return Words({"states": base.parts.encode_prompt(list(texts), device=base.device)[0]})
+
+    def predict(self, base: Any, noisy: Any, moment: Any, words: Words) -> Any:
+        pipe, states = base.parts, words.values["states"]
+        found = base.denoiser(
+            hidden_states=pipe._pack_latents(noisy), timestep=moment, guidance=None, encoder_hidden_states=states,
+            txt_ids=pipe._prepare_text_ids(states).to(noisy.device),
+            img_ids=pipe._prepare_latent_ids(noisy).to(noisy.device), return_dict=False,
+        )[0]  # fmt: skip
+        return found.transpose(1, 2).reshape(noisy.shape)
+
+
+FAMILY = Flux2Klein()

@@ -1,0 +1,52 @@
+"""Stable Diffusion 3 and 3.5: 1024 px, two CLIP text encoders and T5, ControlNets; Stability AI Community licence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from synthgen.bases._family import Words, drawing, modelspec
+from synthgen.bases._transformer import ATTENTION, OF_WORDS, FlowFamily
+from synthgen.bases._weights import IN_DIFFUSERS, Weights
+
+
+class StableDiffusion3(FlowFamily):
+    """Family `sd3`."""
+
+    LICENSE = "LicenseRef-scancode-stability-ai-community-2024"
+    NAMES = (
+        Weights(
+            "sd35-medium",
+            "stabilityai/stable-diffusion-3.5-medium",
+            LICENSE,
+            IN_DIFFUSERS,
+        ),
+        Weights(
+            "sd35-large",
+            "stabilityai/stable-diffusion-3.5-large",
+            LICENSE,
+            IN_DIFFUSERS,
+        ),
+    )
+    PIPELINE = "StableDiffusion3Pipeline"
+    CONTROLLED = "StableDiffusion3ControlNetPipeline"
+    CONTROLNET = "SD3ControlNetModel"
+    CONTROL = "control_image"
+    TEXT_PARTS = ("text_encoder", "text_encoder_2")
+    TARGETS = (*ATTENTION, *OF_WORDS, "ff.net.0.proj", "ff.net.2")
+    SETTINGS = drawing(steps=28, guidance=4.5, batch=2)
+    MODELSPEC = modelspec("stable-diffusion-3", 1024)
+    INSTEAD = "sd35-medium"
+
+    def words(self, base: Any, texts: Sequence[str]) -> Words:
+        told = base.parts.encode_prompt(list(texts), None, None, device=base.device, do_classifier_free_guidance=False)
+        return Words({"states": told[0], "pooled": told[2]})
+
+    def predict(self, base: Any, noisy: Any, moment: Any, words: Words) -> Any:
+        return base.denoiser(
+            hidden_states=noisy, timestep=moment * 1000, encoder_hidden_states=words.values["states"],
+            pooled_projections=words.values["pooled"], return_dict=False,
+        )[0]  # fmt: skip
+
+
+FAMILY = StableDiffusion3()
