@@ -10,16 +10,16 @@ SIDE, EDGE = 300, 40  # of the square that is drawn in, and what is left around 
 COLOURS = ("var(--one)", "var(--two)")
 
 
-def square(title: str, across: str, up: str, inner: str) -> str:
-    """A square from 0 to 1 both ways, with its diagonal."""
+def square(title: str, across: str, up: str, inner: str, low: float = 0.0) -> str:
+    """A square from `low` to 1 both ways, with its diagonal."""
     return (
         f'<svg viewBox="0 0 {SIDE + EDGE + 20} {SIDE + EDGE + 5}" role="img" aria-label="{escape(title)}">'
         f"<title>{escape(title)}</title>"
         f'<path class="axis" d="M{EDGE} 10V{SIDE + 10}H{EDGE + SIDE}"/>'
         f'<path class="axis" stroke-dasharray="4" d="M{EDGE} {SIDE + 10}L{EDGE + SIDE} 10"/>{inner}'
         + "".join(
-            f'<text x="{EDGE + SIDE * at:.0f}" y="{SIDE + 24}" text-anchor="middle">{at:g}</text>'
-            f'<text x="{EDGE - 6}" y="{SIDE + 14 - SIDE * at:.0f}" text-anchor="end">{at:g}</text>'
+            f'<text x="{EDGE + SIDE * at:.0f}" y="{SIDE + 24}" text-anchor="middle">{low + at * (1 - low):g}</text>'
+            f'<text x="{EDGE - 6}" y="{SIDE + 14 - SIDE * at:.0f}" text-anchor="end">{low + at * (1 - low):g}</text>'
             for at in (0, 0.5, 1)
         )
         + f'<text x="{EDGE + SIDE / 2:.0f}" y="{SIDE + 40}" text-anchor="middle">{escape(across)}</text>'
@@ -30,12 +30,14 @@ def square(title: str, across: str, up: str, inner: str) -> str:
 
 def scatter(title: str, across: str, up: str, points: Sequence[tuple[str, float, float]]) -> str:
     """Named points; each tells its name and numbers where the pointer rests."""
+    low = min(0.9, max(0.0, int(10 * min((min(x, y) for _, x, y in points), default=0)) / 10))
     dots = "".join(
-        f'<circle class="dot" cx="{_x(x):.1f}" cy="{_y(y):.1f}" r="5"><title>{escape(name)}: {across} {x:.3f}, {up} '
+        f'<circle class="dot" cx="{_x((x - low) / (1 - low)):.1f}" cy="{_y((y - low) / (1 - low)):.1f}" r="5">'
+        f"<title>{escape(name)}: {across} {x:.3f}, {up} "
         f"{y:.3f}</title></circle>"
         for name, x, y in points
     )
-    return square(title, f"{across}, 0 to 1", f"{up}, 0 to 1", dots)
+    return square(title, across, up, dots, low)
 
 
 def lines(title: str, across: str, up: str, several: Mapping[str, Sequence[tuple[float, float]]]) -> str:

@@ -57,14 +57,11 @@ def page(
     told, found = document["runs"], document["evaluation"]
     names = ", ".join(document["names"])
     parts = [
-        runs.validity(told),
+        runs.validity(told) if told else "",
         *(_evaluation(found, wrong) if found else ()),
-        runs.labels(told),
-        runs.coverage(told),
-        runs.copies(told, folders),
+        *((runs.labels(told), runs.coverage(told), runs.copies(told, folders)) if told else ()),
         section("gallery", "Pictures", gallery("pictures", shown)),
-        runs.rights(told),
-        runs.origin(told),
+        *((runs.rights(told), runs.origin(told)) if told else ()),
         section("assumed", "Assumed", bullets(found["remarks"])) if found else "",
         section("not-measured", "Not measured", bullets(document["not_measured"])),
     ]
