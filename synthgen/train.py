@@ -27,8 +27,10 @@ from synthgen import (
     images,
     licensee,
     licenses,
+    membership,
     photo_check,
     photo_split,
+    private_photos,
     rights_file,
     rooms,
     run_lock,
@@ -102,7 +104,8 @@ def fit(request: TrainRequest) -> Path:
     request = _checked(request, module.RANK)
     module.require_trainable(identity, request.size)
     domain = rooms.member("domains", request.domain)
-    photos, taught = domain.describe(_read(request), request.trigger, request.told)
+    told = {"looks": getattr(module, "looks", None), **request.told}
+    photos, taught = domain.describe(_read(request), request.trigger, told)
     about = licensee.circumstances(licenses.Circumstances(request.reading))
     verdict = licenses.require(_assets(identity, photos), request.use, about=about)
     if remark := licenses.remark(verdict):
@@ -251,17 +254,18 @@ def _restate(folder: Path, photos: ImageSet) -> str:
 
 def _train(base: Any, module: Any, request: TrainRequest, lesson: Lesson, folder: Path) -> None:
     began, photos, taught = time.monotonic(), lesson.photos, lesson.taught
-    kept = [photo for photo in photos.photos if not photo.duplicate_of]
+    kept = private_photos.joined([photo for photo in photos.photos if not photo.duplicate_of])
     train, held = photo_split.divide(kept, request.seed)
     batch = request.batch or module.BATCH
     steps = request.steps or module.steps(len(kept))
     rate = request.learning_rate or module.LEARNING_RATE
     training_report.say(f"{len(train)} photos to learn from, {len(held)} held out; {steps} steps of {batch}")
     material = _material(base, train, held, lesson, request.seed)
-    photo_split.remember(folder, train, held)
+    private_photos.remember(folder, train, held, base.size)
     before = training_report.test_pictures(base, lesson.domain, taught, request.seed)
     loop = Loop(base, material, checkpoint.Settings(steps, batch, rate, request.seed, request.rank, request.alpha))
     losses = loop.run(folder)
+    attack = membership.attack(base, train, held, folder, request.seed) if any(photo.group for photo in train) else {}
     after = training_report.test_pictures(base, lesson.domain, taught, request.seed)
     effect = float(np.abs(after.astype(np.float32) - before.astype(np.float32)).mean())
     training_report.write(folder, losses, before, after, kept)
@@ -291,6 +295,7 @@ def _train(base: Any, module: Any, request: TrainRequest, lesson: Lesson, folder
                 "digest": lesson.digest, "steps": steps, "batch": batch, "learning_rate": rate,
                 "seed": str(request.seed), "seconds": round(time.monotonic() - began, 1), "device": base.device,
                 "effect": round(effect, 2),
+                **({"membership_auc": round(attack["auc"]["value"], 3)} if attack else {}),
             },
             losses={"best_step": losses.best_step, "best_validation": losses.best, "validation": losses.validation},
         ),
@@ -299,10 +304,9 @@ def _train(base: Any, module: Any, request: TrainRequest, lesson: Lesson, folder
 
 
 def _learned(taught: Taught) -> dict[str, Any]:
-    """What a card says of a medical set beside its rights."""
-    if not taught.modality:
-        return {}
-    return {"modality": taught.modality, "grey": taught.grey, "labels": {k: list(v) for k, v in taught.labels.items()}}
+    """What a card says beside the rights: labels that captions have told, and of a medical set its modality."""
+    labels = {"labels": {axis: list(values) for axis, values in taught.labels.items()}} if taught.labels else {}
+    return {"modality": taught.modality, "grey": taught.grey, **labels} if taught.modality else labels
 
 
 def _material(base: Any, train: list[Photo], held: list[Photo], lesson: Lesson, seed: int) -> Material:
