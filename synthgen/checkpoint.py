@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from synthgen.errors import RequestError, SynthgenError
 from synthgen.ledger import write_whole
+from synthgen.training_check import Check
 
 PLACE = Path("private") / "checkpoint"
 
@@ -25,6 +26,7 @@ class Settings:
     seed: int
     rank: int
     alpha: float
+    patience: int = 0  # checks without a better one, after which training ends; 0: never
 
 
 @dataclass
@@ -32,16 +34,22 @@ class Losses:
     """The course of a training, and the best weights seen on it."""
 
     training: list[float] = field(default_factory=list)
-    validation: list[list[float]] = field(default_factory=list)  # [step, loss]
+    checks: list[Check] = field(default_factory=list)
     best: float = float("inf")
     best_step: int = 0
     best_weights: dict[str, Any] = field(default_factory=dict)
+    last_weights: dict[str, Any] = field(default_factory=dict)  # at the end, where they are not the best
 
-    def note(self, step: int, loss: float, parameters: Mapping[str, Any]) -> None:
-        """Keep a validation loss; keep the weights too where it is the lowest after the first step."""
-        self.validation.append([step, loss])
-        if step > 0 and loss < self.best:
-            self.best, self.best_step = loss, step
+    @property
+    def validation(self) -> list[list[float]]:
+        """[step, held-out loss] of each check."""
+        return [[check.step, check.loss] for check in self.checks]
+
+    def note(self, check: Check, parameters: Mapping[str, Any]) -> None:
+        """Keep a check; keep the weights too where its loss is the lowest after the first step."""
+        self.checks.append(check)
+        if check.step > 0 and check.loss < self.best:
+            self.best, self.best_step = check.loss, check.step
             self.best_weights = {name: value.detach().clone() for name, value in parameters.items()}
 
     def restore(self, parameters: Mapping[str, Any]) -> None:
@@ -51,8 +59,15 @@ class Losses:
                 "training diverged: no step gave a finite loss. Lower --learning-rate, with --replace. The photos are "
                 "untouched."
             )
-        for name, value in parameters.items():
-            value.data.copy_(self.best_weights[name])
+        if self.checks[-1].step != self.best_step:
+            self.last_weights = {name: value.detach().clone() for name, value in parameters.items()}
+        put(parameters, self.best_weights)
+
+
+def put(parameters: Mapping[str, Any], weights: Mapping[str, Any]) -> None:
+    """Set parameters to these weights."""
+    for name, value in parameters.items():
+        value.data.copy_(weights[name])
 
 
 def prepare(folder: Path, digest: str) -> None:
@@ -91,7 +106,8 @@ def save(folder: Path, step: int, parameters: Mapping[str, Any], optimizer: Any,
     try:
         write_whole(place / weights, to_bytes({name: value.cpu().contiguous() for name, value in tensors.items()}))
         told = {
-            "step": step, "weights": weights, "training": losses.training, "validation": losses.validation,
+            "step": step, "weights": weights, "training": losses.training,
+            "checks": [asdict(check) for check in losses.checks],
             "best": losses.best, "best_step": losses.best_step,
         }  # fmt: skip
         write_whole(place / "state.json", json.dumps(told).encode())
@@ -122,7 +138,8 @@ def load(folder: Path, parameters: Mapping[str, Any], optimizer: Any) -> tuple[L
             "exp_avg_sq": tensors[f"second.{name}"].to(value.device),
         }
     best = {name: tensors[f"best.{name}"] for name in parameters if f"best.{name}" in tensors}
-    return Losses(told["training"], told["validation"], told["best"], told["best_step"], best), told["step"]
+    checks = [Check(row["step"], tuple(row["held"]), tuple(row["learned"])) for row in told["checks"]]
+    return Losses(told["training"], checks, told["best"], told["best_step"], best), told["step"]
 
 
 def clear(folder: Path) -> None:

@@ -11,8 +11,11 @@ import numpy as np
 
 from synthgen import checkpoint
 from synthgen.progress import Progress
+from synthgen.training_check import Check, stalled
 
 PRESERVED_PER_BATCH = 2  # pictures of the class, drawn by the base itself, that must not change
+CHECKED = 12  # learned photos that a check looks at
+PAUSE = 20  # steps between checks at least
 CHECK_TIMES = (0.9, 0.65, 0.4, 0.15)  # of the schedule, for the validation loss; noise is fixed too
 
 
@@ -26,6 +29,11 @@ class Material:
     held_words: Any
     kept_latents: Any  # pictures of the class by the base itself
     kept_words: Any
+    held_units: tuple[int, ...]  # photo of each held-out view
+    firsts: tuple[int, ...]  # rows of `latents` that are photos as they are: checks take a dozen of them
+    apart: bool  # whether held-out views are of photos that were not learned from
+    where: Any = None  # how much each place of `latents` counts, or None
+    held_where: Any = None
 
 
 class Loop:
@@ -40,34 +48,40 @@ class Loop:
         self.optimizer = torch.optim.AdamW(
             self.parameters.values(), lr=settings.learning_rate, betas=(0.9, 0.99), weight_decay=1e-4
         )
-        self.epoch = max(20, math.ceil(len(material.latents) / settings.batch))
+        self.epoch = max(PAUSE, math.ceil(len(material.latents) / settings.batch))
 
     def run(self, folder: Path) -> checkpoint.Losses:
         """Train to the end and leave the best weights, by validation loss, in the base."""
-        import torch
-
         losses, first = checkpoint.load(folder, self.parameters, self.optimizer)
-        if not losses.validation:
-            losses.note(0, self.validate(), self.parameters)
+        if not losses.checks:
+            losses.note(self.check(0), self.parameters)
         with Progress(self.settings.steps, "train", "steps", already=first) as progress:
             for step in range(first, self.settings.steps):
-                warm = min(1.0, (step + 1) / 10)
-                decay = 0.1 + 0.9 * min(1.0, (self.settings.steps - step) / (0.4 * self.settings.steps))
-                for group in self.optimizer.param_groups:
-                    group["lr"] = self.settings.learning_rate * warm * decay
-                loss = self.step_loss(step)
-                self.optimizer.zero_grad()
-                loss.backward()
-                torch.nn.utils.clip_grad_norm_(self.parameters.values(), 1.0)
-                self.optimizer.step()
-                losses.training.append(round(loss.item(), 5))
+                if stalled(losses.checks, self.settings.patience):
+                    break
+                losses.training.append(round(self.step(step), 5))
                 last = step + 1 == self.settings.steps
                 if (step + 1) % self.epoch == 0 or last:
-                    losses.note(step + 1, self.validate(), self.parameters)
+                    losses.note(self.check(step + 1), self.parameters)
                     checkpoint.save(folder, step + 1, self.parameters, self.optimizer, losses)
-                progress.step(1, f"loss {losses.training[-1]:.3f}, held-out {losses.validation[-1][1]:.4f}")
+                progress.step(1, f"loss {losses.training[-1]:.3f}, held-out {losses.checks[-1].loss:.4f}")
         losses.restore(self.parameters)
         return losses
+
+    def step(self, step: int) -> float:
+        """One step of the optimizer; the loss before it."""
+        import torch
+
+        warm = min(1.0, (step + 1) / 10)
+        decay = 0.1 + 0.9 * min(1.0, (self.settings.steps - step) / (0.4 * self.settings.steps))
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.settings.learning_rate * warm * decay
+        loss = self.step_loss(step)
+        self.optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.parameters.values(), 1.0)
+        self.optimizer.step()
+        return float(loss.item())
 
     def step_loss(self, step: int) -> Any:
         """Loss of one batch: the product's views, and the class as the base itself sees it."""
@@ -76,7 +90,9 @@ class Loop:
         rng = np.random.default_rng([self.settings.seed, step, 5])
         product = max(1, self.settings.batch - PRESERVED_PER_BATCH)
         chosen = torch.from_numpy(rng.integers(len(self.material.latents), size=product))
-        loss = self.base.loss(*self._draw(self.material.latents[chosen], self.material.words[chosen], rng)).mean()
+        drawn = self._draw(self.material.latents[chosen], self.material.words[chosen], rng)
+        where = None if self.material.where is None else self.material.where[chosen]
+        loss = self.base.loss(*drawn, where).mean()
         kept = torch.from_numpy(rng.integers(len(self.material.kept_latents), size=PRESERVED_PER_BATCH))
         return (
             loss
@@ -94,16 +110,25 @@ class Loop:
         noise = torch.from_numpy(rng.standard_normal(tuple(latents.shape), dtype=np.float32)).to(latents.device)
         return latents, words, torch.from_numpy(spread.astype(np.int64)).to(latents.device), noise
 
-    def validate(self) -> float:
-        """Loss on held-out views at fixed times with fixed noise: comparable from step to step."""
+    def check(self, step: int) -> Check:
+        """Losses on held-out and on learned views at fixed moments with fixed noise: comparable from step to step."""
+        import torch
+
+        of = self.material
+        firsts = torch.tensor(of.firsts[:CHECKED])
+        held = self._fixed(of.held_latents, of.held_words, of.held_where)
+        learned = self._fixed(of.latents[firsts], of.words[firsts], None if of.where is None else of.where[firsts])
+        return Check(step, held, learned)
+
+    def _fixed(self, latents: Any, words: Any, where: Any) -> tuple[float, ...]:
+        """The loss of each row, the mean over CHECK_TIMES."""
         import torch
 
         rng = np.random.default_rng([self.settings.seed, 77])
-        total = 0.0
+        total = torch.zeros(len(latents))
         for time_share in CHECK_TIMES:
-            latents, words = self.material.held_latents, self.material.held_words
             noise = torch.from_numpy(rng.standard_normal(tuple(latents.shape), dtype=np.float32)).to(latents.device)
             moment = torch.full((len(latents),), int(time_share * self.base.train_steps), device=latents.device)
             with torch.no_grad():
-                total += float(self.base.loss(latents, words, moment, noise).mean())
-        return round(total / len(CHECK_TIMES), 6)
+                total += self.base.loss(latents, words, moment, noise, where).float().cpu()
+        return tuple(round(float(value), 6) for value in total / len(CHECK_TIMES))

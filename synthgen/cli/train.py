@@ -47,6 +47,17 @@ HOW = (  # how the one loop trains, whatever it learns from
     click.option("--seed", type=Whole(0, "seeds"), default=0, help="Same seed and photos, same adapter."),
     click.option("--out", type=FOLDER, default=None, show_default="adapters/NAME", help="Folder of the adapter."),
     click.option("--replace", is_flag=True, help="Replace an adapter of this name that was trained on other photos."),
+    click.option(
+        "--masks",
+        default="auto",
+        help="Where the product is: auto (masks/NAME.png or alpha, else found), given, or off.",
+    ),
+    click.option(
+        "--patience",
+        type=Whole(0, "checks"),
+        default=5,
+        help="End after so many checks without a better one; 0: never. The best is kept.",
+    ),
     click.option("--ignore-blocks", is_flag=True, help="Train even where the check of the photos blocks."),
     click.option("--device", default="", show_default="found by itself", help="cuda, mps or cpu."),
     use,
