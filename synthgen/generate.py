@@ -20,6 +20,7 @@ from synthgen import (
     adapters,
     balance,
     bases,
+    hub,
     images,
     licensee,
     licenses,
@@ -241,7 +242,7 @@ def _base_of(cards: Sequence[Any]) -> str:
     """The base that the first adapter was trained for. A base from a folder must be given again: cards hold no path."""
     if not cards:
         return "mini"
-    if cards[0].base not in rooms.members("bases"):
+    if cards[0].base not in bases.names() and not hub.is_id(cards[0].base):
         raise RequestError(
             f"adapter '{cards[0].name}' was trained on the base folder '{cards[0].base}'. Give it: --base FOLDER."
         )

@@ -25,6 +25,7 @@ h1 { font-size: 1.5rem; margin-bottom: 0; } h2 { font-size: 1.1rem; margin-top: 
 .axes { display: grid; grid-template-columns: repeat(auto-fill, minmax(16rem, 1fr)); gap: 1.5rem; }
 table { border-collapse: collapse; width: 100%; font-size: .85rem; } caption { text-align: left; font-weight: 600; }
 td { padding: .1rem .4rem; border-bottom: 1px solid var(--line); } td.n { text-align: right; width: 3rem; }
+th { text-align: left; font-weight: 600; padding: .1rem .4rem; } .yield td.n { width: 4rem; }
 meter { width: 6rem; } .verdict { border-left: 4px solid var(--bar); padding-left: 1rem; }
 .pictures { display: grid; grid-template-columns: repeat(auto-fill, minmax(9rem, 1fr)); gap: .6rem; }
 figure { margin: 0; } img { width: 100%; border-radius: 4px; display: block; }
@@ -60,6 +61,7 @@ def page(name: str, count: int, lines: Lines, rejections: Lines) -> str:
         "<h2>Labels asked for</h2>",
         f'<div class="axes">{"".join(_axis(key, lines) for key in _keys(lines, "requested"))}</div>',
         _rejected(rejections),
+        _yields(lines, rejections),
         "<h2>Pictures</h2>",
         f'<div class="pictures">{"".join(_thumbnail(line) for line in lines[:THUMBNAILS])}</div>',
     ]
@@ -130,6 +132,35 @@ def _rejected(rejections: Lines) -> str:
     reasons = Counter(f"{gate}: {reason}" for line in rejections for gate, reason in line.get("reasons", {}).items())
     said = [f"{reason} ({number})" for reason, number in reasons.most_common()]
     return f"<h2>Rejected</h2><p>{len(rejections)} pictures were rejected by a gate and made again.</p>{_list(said)}"
+
+
+def _yields(lines: Lines, rejections: Lines) -> str:
+    """For each value of each axis: pictures kept, tries, yield, and the gates that rejected, worst yield first."""
+    kept, refused = _by_cell([line["lineage"]["requested"] for line in lines]), Counter[tuple[str, str]]()
+    gates: dict[tuple[str, str], Counter[str]] = {}
+    for line in rejections:
+        for cell in line.get("requested", {}).items():
+            refused[cell] += 1
+            gates.setdefault(cell, Counter()).update(line.get("reasons", {}).keys())
+    values = Counter(axis for axis, _ in kept | refused)
+    cells = sorted(
+        (kept[cell] / (kept[cell] + number), cell) for cell, number in refused.items() if values[cell[0]] <= MOST_ROWS
+    )
+    if not cells:
+        return ""
+    rows = "".join(
+        f"<tr><td>{escape(axis)}</td><td>{escape(value)}</td>"
+        f'<td class="n">{kept[axis, value]}</td><td class="n">{kept[axis, value] + refused[axis, value]}</td>'
+        f'<td class="n">{share:.0%}</td><td><meter value="{share:.3f}">{share:.0%}</meter></td>'
+        f"<td>{escape(', '.join(f'{gate} {number}' for gate, number in gates[axis, value].most_common()))}</td></tr>"
+        for share, (axis, value) in cells
+    )
+    head = "<tr><th>axis</th><th>value</th><th>kept</th><th>tries</th><th>yield</th><th></th><th>rejected by</th></tr>"
+    return f'<h2>Yield of each cell</h2><table class="yield">{head}{rows}</table>'
+
+
+def _by_cell(requested: Iterable[Mapping[str, str]]) -> Counter[tuple[str, str]]:
+    return Counter(cell for asked in requested for cell in asked.items())
 
 
 def _thumbnail(line: Mapping[str, Any]) -> str:

@@ -45,7 +45,14 @@ def test_the_shipped_pipeline_asks_for_every_group_of_the_pose_library():
     assert recipe.axes["pose"] == tuple(poses.groups())
     assert set(recipe.axes) == {"pose", "body_type", "skin_tone", "age", "hair", "place", "view"}
     assert recipe.settings == recipes.DEFAULTS
-    assert recipe.gates == {"blank": "reject", "broken": "reject", "label": "measure", "pose": "measure"}
+    assert recipe.gates == {
+        "blank": "reject",
+        "broken": "reject",
+        "label": "measure",
+        "fidelity": "measure",
+        "duplicates": "measure",
+        "pose": "measure",
+    }
 
 
 def test_every_pipeline_is_listed_with_its_caption(own_folder):

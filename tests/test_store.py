@@ -381,3 +381,16 @@ def test_a_run_of_500_is_taken_up_again_in_a_moment(tmp_path):
         assert run.finished and run.pending(asked) == []
     assert time.process_time() - begin < 2.0
     assert len(json.loads((tmp_path / "run" / "records.jsonl").read_text().splitlines()[-1])["lineage"]["id"]) == 64
+
+
+def test_the_report_tells_the_yield_of_each_cell_and_which_gate_took_the_rest():
+    from synthgen import run_report
+
+    line = {"file_name": "a.png", "job_id": "a", "lineage": {
+        "requested": {"place": "beach"}, "measured": {}, "prompt": "", "license": {
+            "use": "internal", "verdict": "allow", "reasons": [], "conditions": []}}}  # fmt: skip
+    rejections = [{"requested": {"place": place}, "reasons": {"label": "x"}} for place in ("beach", "<park>", "<park>")]
+    page = run_report.page("run", 1, [line], rejections)
+    assert "<td>place</td><td>beach</td>" in page and "50%" in page
+    assert page.index("&lt;park&gt;") < page.index('<td>beach</td><td class="n">1</td><td class="n">2</td>')
+    assert "label 2" in page and "<park>" not in page

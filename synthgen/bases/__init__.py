@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from synthgen import model_folder, rooms
+from synthgen import hub, license_expressions, license_record, model_folder, rooms
 from synthgen.bases._identity import Identity
+from synthgen.bases._weights import Weights
 from synthgen.errors import RequestError, UnknownName
 
-__all__ = ["Identity", "choose", "family", "find"]
+__all__ = ["Identity", "Weights", "choose", "family", "find", "license_of", "names"]
+
+EMBEDDED = "mini"
 
 
 def family(name: str) -> Any:
@@ -18,23 +22,36 @@ def family(name: str) -> Any:
     return getattr(module, "FAMILY", module)
 
 
-def choose(name: str) -> tuple[Any, Path | None]:
-    """The family and the folder of its weights (None: the family's own).
+def names() -> dict[str, tuple[Any, Weights | None]]:
+    """Every base that can be named: its family, and where its weights are published (None: they are in the package)."""
+    found: dict[str, tuple[Any, Weights | None]] = {}
+    for member in rooms.members("bases"):
+        one = family(member)
+        published = getattr(one, "NAMES", ())
+        found |= {weights.name: (one, weights) for weights in published} if published else {member: (one, None)}
+    return found
 
-    A name is a member of this room; a path is a folder with `model_index.json` that a member claims.
-    Raises UnknownName with the nearest name, RequestError for a folder that no family claims.
+
+def choose(name: str) -> tuple[Any, Path | None]:
+    """The family and the folder of its weights (None: the family's own, in the package).
+
+    A name is one of `names`; a path is a folder with `model_index.json` that a family claims; ORG/NAME[@REVISION] is a
+    repository of the Hub that was pulled.
+    Raises UnknownName with the nearest name, RequestError for what is not here, and for a folder that no family claims.
     """
-    known = rooms.members("bases")
-    if name in known:
-        return family(name), None
+    known = names()
+    if name in known and known[name][1] is None:
+        return known[name][0], None
     folder = Path(name).expanduser()
-    if model_folder.is_one(folder):
-        for member in known:
-            if family(member).claims(folder):
-                return family(member), folder
-        kind = model_folder.read(folder).pipeline
-        raise RequestError(f"--base {name} is a {kind}; no family here knows one like it: {', '.join(known)}.")
-    raise UnknownName("bases", name, known)
+    if name in known or (hub.is_id(name) and not folder.exists()):
+        folder = hub.folder(name)
+    elif not model_folder.is_one(folder):
+        raise UnknownName("bases", name, known)
+    for member in rooms.members("bases"):
+        if family(member).claims(folder):
+            return family(member), folder
+    kind = model_folder.read(folder).pipeline
+    raise RequestError(f"--base {name} is a {kind}; no family here knows one like it: {', '.join(known)}.")
 
 
 def find(name: str, controlnet: str = "") -> tuple[Any, Identity]:
@@ -43,9 +60,38 @@ def find(name: str, controlnet: str = "") -> tuple[Any, Identity]:
     Raises UnknownName or RequestError.
     """
     member, folder = choose(name)
-    if not controlnet:
-        return member, member.identify(folder)
-    place = Path(controlnet).expanduser()
+    identity = member.identify(folder, _controlnet(controlnet)) if controlnet else member.identify(folder)
+    pin = hub.pinned(name) if folder is not None and not Path(name).expanduser().exists() else None
+    if pin is None:
+        return member, identity
+    promised = {path: told["sha256"] for path, told in pin.files.items() if "sha256" in told}
+    for path in (path for path, found in identity.files.items() if promised.get(path, found) != found):
+        raise RequestError(f"base '{name}' is not as it was pulled: {path} changed. Pull it again. Nothing was loaded.")
+    published = names().get(name, (None, None))[1]
+    more = {"distilled": identity.distilled or published.distilled} if published else {}
+    return member, replace(identity, id=name, license=license_of(name, pin), **more)
+
+
+def _controlnet(name: str) -> Path:
+    place = Path(name).expanduser()
+    if not place.exists() and hub.is_id(name):
+        place = hub.folder(name)
     if not (place / "config.json").is_file():
-        raise RequestError(f"--controlnet '{controlnet}' is no folder with a config.json. Nothing was loaded.")
-    return member, member.identify(folder, place)
+        raise RequestError(f"--controlnet '{name}' is no folder with a config.json. Nothing was loaded.")
+    return place
+
+
+def license_of(name: str, pin: hub.Pin | None = None) -> str:
+    """The licence of a base that is named: an id, or an expression that is read as its most restrictive part.
+
+    The record's own where the commit is known; with what the repository's card says as well, where that is another.
+    """
+    member, weights = names().get(name, (None, None))
+    if weights is None:
+        return str(member.LICENSE) if member is not None else "unknown"
+    if pin is None:
+        return weights.before_pull
+    told = license_expressions.resolve(pin.license_tag, license_record.names()) if pin.license_tag else None
+    own = license_record.names().get(weights.license.casefold())
+    other = told is not None and own is not None and told.id not in (own.id, "unknown")
+    return f"{weights.license} AND {told.id}" if other and told else weights.license

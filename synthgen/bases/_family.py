@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 from synthgen import file_hash, model_folder
 from synthgen.bases._device import device_of, quiet
 from synthgen.bases._identity import Identity
+from synthgen.bases._weights import Weights
 from synthgen.errors import RequestError
 from synthgen.model_folder import ModelFolder
 from synthgen.types import Taught
@@ -40,6 +41,7 @@ class Family:
     """One family. Class attributes are what it declares; the methods below `load` are what it must say itself."""
 
     LICENSE: ClassVar[str] = "unknown"
+    NAMES: ClassVar[tuple[Weights, ...]] = ()  # published weights of the family
     PIPELINE: ClassVar[str]  # class of diffusers
     CONTROLLED: ClassVar[str] = ""  # its class with a ControlNet, "" where diffusers has none
     CONTROLNET: ClassVar[str] = "ControlNetModel"

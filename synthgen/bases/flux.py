@@ -8,6 +8,7 @@ from typing import Any
 from synthgen import model_folder
 from synthgen.bases._family import Words, drawing, modelspec
 from synthgen.bases._transformer import ATTENTION, OF_WORDS, FlowFamily
+from synthgen.bases._weights import IN_DIFFUSERS, Weights
 from synthgen.model_folder import ModelFolder
 
 
@@ -15,6 +16,16 @@ class Flux(FlowFamily):
     """Family `flux`."""
 
     LICENSE = "LicenseRef-synthgen-FLUX.1-dev-NCL"
+    NAMES = (
+        Weights("flux-dev", "black-forest-labs/FLUX.1-dev", LICENSE, IN_DIFFUSERS),
+        Weights(
+            "flux-schnell",
+            "black-forest-labs/FLUX.1-schnell",
+            "Apache-2.0",
+            IN_DIFFUSERS,
+            "its name says schnell",
+        ),
+    )
     PIPELINE = "FluxPipeline"
     CONTROLLED = "FluxControlNetPipeline"
     CONTROLNET = "FluxControlNetModel"

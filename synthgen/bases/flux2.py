@@ -7,6 +7,7 @@ from typing import Any
 
 from synthgen.bases._family import Words, drawing, modelspec
 from synthgen.bases._transformer import FlowFamily
+from synthgen.bases._weights import Weights
 from synthgen.model_folder import ModelFolder
 
 
@@ -14,6 +15,21 @@ class Flux2Klein(FlowFamily):
     """Family `flux2`."""
 
     LICENSE = "Apache-2.0"
+    NAMES = (
+        Weights(
+            "flux2-klein-base-4b",
+            "black-forest-labs/FLUX.2-klein-base-4B",
+            LICENSE,
+            "peft, method_comparison/image-gen",
+        ),
+        Weights(
+            "flux2-klein-4b",
+            "black-forest-labs/FLUX.2-klein-4B",
+            LICENSE,
+            "diffusers, pipelines/flux2",
+            "its base is not",
+        ),
+    )
     PIPELINE = "Flux2KleinPipeline"
     NEGATIVE = False
     # as a pattern, for `to_out` is a layer in one kind of block and a list in the other

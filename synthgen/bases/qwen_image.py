@@ -7,12 +7,14 @@ from typing import Any
 
 from synthgen.bases._family import Words, drawing, modelspec
 from synthgen.bases._transformer import ATTENTION, OF_WORDS, FlowFamily
+from synthgen.bases._weights import Weights
 
 
 class QwenImage(FlowFamily):
     """Family `qwen_image`."""
 
     LICENSE = "Apache-2.0"
+    NAMES = (Weights("qwen-image", "Qwen/Qwen-Image", LICENSE, "diffusers 0.42.1, pipelines/qwenimage"),)
     PIPELINE = "QwenImagePipeline"
     CONTROLLED = "QwenImageControlNetPipeline"
     CONTROLNET = "QwenImageControlNetModel"

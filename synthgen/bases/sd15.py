@@ -6,6 +6,7 @@ from typing import Any
 
 from synthgen.bases._family import drawing, modelspec
 from synthgen.bases._unet import UNetFamily
+from synthgen.bases._weights import IN_DIFFUSERS, Weights
 from synthgen.model_folder import ModelFolder
 
 
@@ -13,6 +14,14 @@ class StableDiffusion(UNetFamily):
     """Family `sd15`."""
 
     LICENSE = "LicenseRef-scancode-stable-diffusion-2022-08-22"
+    NAMES = (
+        Weights(
+            "sd15",
+            "stable-diffusion-v1-5/stable-diffusion-v1-5",
+            LICENSE,
+            IN_DIFFUSERS,
+        ),
+    )
     PIPELINE = "StableDiffusionPipeline"
     CONTROLLED = "StableDiffusionControlNetPipeline"
     SIDE = 512

@@ -7,12 +7,27 @@ from typing import Any
 
 from synthgen.bases._family import Words, drawing, modelspec
 from synthgen.bases._transformer import ATTENTION, OF_WORDS, FlowFamily
+from synthgen.bases._weights import IN_DIFFUSERS, Weights
 
 
 class StableDiffusion3(FlowFamily):
     """Family `sd3`."""
 
     LICENSE = "LicenseRef-scancode-stability-ai-community-2024"
+    NAMES = (
+        Weights(
+            "sd35-medium",
+            "stabilityai/stable-diffusion-3.5-medium",
+            LICENSE,
+            IN_DIFFUSERS,
+        ),
+        Weights(
+            "sd35-large",
+            "stabilityai/stable-diffusion-3.5-large",
+            LICENSE,
+            IN_DIFFUSERS,
+        ),
+    )
     PIPELINE = "StableDiffusion3Pipeline"
     CONTROLLED = "StableDiffusion3ControlNetPipeline"
     CONTROLNET = "SD3ControlNetModel"

@@ -7,12 +7,30 @@ from typing import Any
 
 from synthgen.bases._family import Words, drawing, modelspec
 from synthgen.bases._unet import UNetFamily
+from synthgen.bases._weights import IN_DIFFUSERS, Weights
+
+TURBO = "LicenseRef-synthgen-sai-nc-2023-11-28"
 
 
 class StableDiffusionXL(UNetFamily):
     """Family `sdxl`."""
 
     LICENSE = "LicenseRef-synthgen-OpenRAIL++-M"
+    NAMES = (
+        Weights(
+            "sdxl",
+            "stabilityai/stable-diffusion-xl-base-1.0",
+            LICENSE,
+            IN_DIFFUSERS,
+        ),
+        Weights(
+            "sdxl-turbo",
+            "stabilityai/sdxl-turbo",
+            "LicenseRef-synthgen-sai-nc-2023-11-28",
+            "diffusers, examples of its documentation",
+            "its name says Turbo",
+        ),
+    )
     PIPELINE = "StableDiffusionXLPipeline"
     CONTROLLED = "StableDiffusionXLControlNetPipeline"
     TEXT_PARTS = ("text_encoder", "text_encoder_2")

@@ -7,12 +7,23 @@ from typing import Any
 
 from synthgen.bases._family import Words, drawing, modelspec
 from synthgen.bases._transformer import ATTENTION, FlowFamily
+from synthgen.bases._weights import IN_DIFFUSERS, Weights
 
 
 class ZImage(FlowFamily):
     """Family `z_image`."""
 
     LICENSE = "Apache-2.0"
+    NAMES = (
+        Weights("z-image", "Tongyi-MAI/Z-Image", LICENSE, "github Tongyi-MAI/Z-Image"),
+        Weights(
+            "z-image-turbo",
+            "Tongyi-MAI/Z-Image-Turbo",
+            LICENSE,
+            IN_DIFFUSERS,
+            "its name says Turbo",
+        ),
+    )
     PIPELINE = "ZImagePipeline"
     CONTROLLED = "ZImageControlNetPipeline"
     CONTROLNET = "ZImageControlNetModel"

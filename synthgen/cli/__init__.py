@@ -43,6 +43,7 @@ COMMANDS = {  # name -> module:object; a module is imported when its command is 
     "licenses": "licenses:licenses",
     "adapters": "adapters:adapters",
     "doctor": "doctor:doctor",
+    "bases": "bases:bases",
     "verify": "verify:verify",
     "replay": "replay:replay",
     "revoke": "revoke:revoke",

@@ -41,14 +41,13 @@ def doctor(images: Path | None, base: str, trigger: str, sheet: Path | None, as_
 def _machine(as_json: bool) -> None:
     from dataclasses import asdict
 
-    from synthgen import bases, machine, rooms
+    from synthgen import bases, machine
 
     told = machine.describe()
     here = {}
-    for name in rooms.members("bases"):
+    for name in bases.names():
         try:
-            module, _ = bases.choose(name)
-            here[name] = f"weights are here ({module.identify().sha256[:12]})"
+            here[name] = f"weights are here ({bases.find(name)[1].sha256[:12]})"
         except RequestError as error:
             here[name] = str(error)
     missing = machine.shortcomings(told)

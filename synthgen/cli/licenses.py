@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from synthgen import rooms
 from synthgen.cli.command import Whole, as_json, command, echo_json, reading, use, verdict_lines
 from synthgen.errors import Refused, RequestError
 from synthgen.types import Asset, Rights
@@ -153,20 +152,21 @@ def _circumstances(given: dict[str, Any]) -> Circumstances:
 def _base(name: str) -> Iterator[Asset]:
     """Weights of the user's own folder may be anybody's: only the family's own have the licence that it states."""
     if name:
-        from synthgen.bases import choose
+        from synthgen import bases, hub
 
-        family, folder = choose(name)
-        yield Asset("base", name, family.LICENSE if folder is None else "unknown")
+        if name not in bases.names():
+            bases.choose(name)  # says what is wrong with it
+        yield Asset("base", name, bases.license_of(name, hub.pinned(name)))
 
 
 def _adapters(names: tuple[str, ...]) -> Iterator[Asset]:
     """An adapter brings the licences of what it was trained on, told by its card."""
     for name in names:
-        from synthgen import adapters
+        from synthgen import adapters, bases
 
         card = adapters.load_card(adapters.find(name))
         own = adapters.asset(card)
-        base = _base(card.base) if card.base in rooms.members("bases") else [Asset("base", card.base, "unknown")]
+        base = _base(card.base) if card.base in bases.names() else [Asset("base", card.base, "unknown")]
         yield replace(own, trained_on=(*base, *own.trained_on))
 
 

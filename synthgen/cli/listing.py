@@ -16,7 +16,7 @@ from synthgen import resources, rooms, toml_file
 from synthgen.cli.command import as_json, command, echo_json
 from synthgen.errors import RequestError, UnknownName
 
-ROOM_KINDS = {"bases": "bases", "gates": "gates", "formats": "exporters"}  # kind of thing -> room it lives in
+ROOM_KINDS = {"gates": "gates", "formats": "exporters"}  # kind of thing -> room it lives in
 FOLDER_KINDS = ("adapters", "licenses", "pipelines")
 NOTHING_KEPT = "Nothing was changed."
 
@@ -51,8 +51,11 @@ def show(kind: str, name: str, as_json: bool) -> None:
 
     A licence is found by its id, another name of it, or a set of Civitai's flags.
     """
-    kind = "licenses" if kind == "license" else kind
+    kind = {"license": "licenses", "base": "bases"}.get(kind, kind)
     captions = _captions(kind)
+    if kind == "bases":
+        _show_base(name, as_json)
+        return
     if kind == "licenses":
         _show_license(name, as_json)
         return
@@ -115,7 +118,7 @@ def _captions(kind: str) -> dict[str, str]:
     """Name -> caption of every member of a kind. Raises UnknownName for another kind."""
     readers: dict[str, Callable[[], dict[str, str]]] = {
         "pipelines": _pipelines,
-        "bases": lambda: rooms.members("bases"),
+        "bases": _bases,
         "adapters": _adapters,
         "licenses": _licenses,
         "gates": lambda: rooms.members("gates"),
@@ -145,6 +148,34 @@ def _adapters() -> dict[str, str]:
         name: f"{card.trigger} {card.category}, rank {card.rank} on {card.base}, {card.license}, {card.created}"
         for name, card in adapters.members().items()
     }
+
+
+def _bases() -> dict[str, str]:
+    """Caption of the family, where the weights are published, and whether they are here; nothing heavy is loaded."""
+    from synthgen import bases, hub
+
+    found = {}
+    for name, (family, weights) in bases.names().items():
+        caption = rooms.members("bases")[family.name]
+        state = f"[{weights.repo}; {'pulled' if hub.pinned(name) else 'not pulled'}]" if weights else "[in the package]"
+        draws = " Draws only: it is distilled." if weights and weights.distilled else ""
+        found[name] = f"{caption}{draws} {state}"
+    return found
+
+
+def _show_base(name: str, as_json: bool) -> None:
+    """What a base is, allows and needs: a name, a folder, or a repository's id."""
+    from synthgen import base_facts
+
+    told = base_facts.of(name)
+    if as_json:
+        echo_json(told)
+        return
+    wide = max(len(key) for key in told)
+    for key, value in told.items():
+        lines = [f"{one}: {text}" for one, text in value.items()] if isinstance(value, dict) else [str(value)]
+        for number, line in enumerate(lines):
+            click.echo(f"{key.replace('_', ' ') if number == 0 else '':<{wide}}  {line}".rstrip())
 
 
 def _licenses() -> dict[str, str]:

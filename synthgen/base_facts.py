@@ -1,0 +1,72 @@
+"""What is to be told of one base: family, size, licence and what it allows, ControlNets, whether it is here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from synthgen import bases, hub, licenses, model_folder
+from synthgen.errors import RequestError
+from synthgen.types import Asset
+
+ASKED = ("run_commercial", "output_commercial", "output_publish", "output_train_ml", "derive_adapter")
+
+
+def of(name: str) -> dict[str, Any]:
+    """Facts of a base by its name, folder or repository's id. Loads no tensor.
+
+    Raises UnknownName, and RequestError for a folder that no family claims.
+    """
+    known = bases.names()
+    family, weights = known[name] if name in known else (bases.choose(name)[0], None)
+    pin = hub.pinned(name)
+    license_ = weights.license if weights and not pin else bases.license_of(name, pin)
+    rights = licenses.rights([Asset("base", name, license_)])
+    told: dict[str, Any] = {
+        "name": name,
+        "family": family.name,
+        "repository": weights.repo if weights else (pin.repo if pin else ""),
+        "named by": weights.source if weights else "",
+        "commit": pin.revision if pin else "",
+        "license": license_,
+        "pin": "" if pin or not weights else "none yet: until it is pulled, every use but internal is under review",
+        "allows": {right: rights[right].answer for right in ASKED},
+        "pose": _pose(family),
+        "training": _training(family, weights),
+        "adapters on": ", ".join((family.DENOISER, *family.TEXT_PARTS)),
+        "drawn with": ", ".join(f"{key} {value}" for key, value in family.SETTINGS.items()),
+        "here": "no",
+    }
+    told = {key: value for key, value in told.items() if value}
+    try:
+        identity = bases.find(name)[1]
+    except RequestError as error:
+        return {**told, "here": f"no: {error}"}
+    counts = parameters(identity)
+    return {**told, "here": f"yes, sha256 {identity.sha256[:12]}", "side": f"{family.side(identity)} px",
+            "parameters": {part: f"{count:,}" for part, count in counts.items()}}  # fmt: skip
+
+
+def _pose(family: Any) -> str:
+    if not family.CONTROLLED:
+        return f"none: {family.WITHOUT_CONTROL}"
+    inside = family.name == bases.EMBEDDED
+    return f"{family.CONTROLNET}{', inside' if inside else '; name one with --controlnet FOLDER or ORG/NAME'}"
+
+
+def _training(family: Any, weights: Any) -> str:
+    if weights is not None and weights.distilled:
+        return f"no: {weights.distilled}; train on {family.INSTEAD}"
+    return f"rank {family.RANK}, learning rate {family.LEARNING_RATE:g}, batch {family.BATCH}"
+
+
+def parameters(identity: Any) -> dict[str, int]:
+    """Part -> number of its parameters, from the headers of its weights."""
+    import math
+
+    folder = model_folder.read(identity.folder)
+    counts = {}
+    for part in folder.parts:
+        shapes = model_folder.headers(model_folder.weights(folder, part)).values()
+        if shapes:
+            counts[part] = sum(math.prod(shape) for shape in shapes)
+    return counts

@@ -1,0 +1,55 @@
+"""Pictures that are as good as one the run has already."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from synthgen import perceptual_hash
+from synthgen.gates import duplicates
+from synthgen.ledger import Ledger
+from synthgen.mini.world import render
+from synthgen.types import Job, Picture
+
+
+def picture(pixels: np.ndarray, name: str, **requested: str) -> Picture:
+    return Picture(Job(name, 0, "", "", 1, requested), pixels)
+
+
+@pytest.fixture(scope="module")
+def people() -> list[np.ndarray]:
+    fixed = {"place": "studio", "pose": "standing", "view": "full", "body_type": "straight"}
+    return [render("person", 70 + number, fixed).pixels for number in range(6)]
+
+
+def test_the_same_picture_with_a_little_noise_is_a_duplicate_and_others_are_not(people: list[np.ndarray]) -> None:
+    gate = duplicates.Seen([])
+    for number, pixels in enumerate(people):
+        said = gate.judge(picture(pixels, f"{number}"))
+        assert said.accepted, said.reason
+    noise = np.random.default_rng(0).integers(-3, 4, people[2].shape)
+    again = np.clip(people[2] + noise, 0, 255).astype(np.uint8)
+    said = gate.judge(picture(again, "again"))
+    assert not said.accepted
+    assert said.measured["nearest"] == "2"
+    assert 0 <= float(said.measured["nearest_bits"]) <= duplicates.NEAR
+
+
+def test_a_run_that_is_taken_up_again_knows_what_it_kept(people: list[np.ndarray], tmp_path: Path) -> None:
+    line = {
+        "job_id": "kept", "perceptual_hash": perceptual_hash.perceptual_hash(people[0]), "lineage": {"requested": {}}
+    }  # fmt: skip
+    Ledger(tmp_path / duplicates.RECORDS).append(line)
+    gate = duplicates.open(SimpleNamespace(folder=tmp_path))
+    said = gate.judge(picture(people[0], "new"))
+    assert (said.accepted, said.measured["nearest"], said.measured["nearest_bits"]) == (False, "kept", 0)
+
+
+def test_a_row_of_a_sweep_may_be_alike_and_two_rows_may_not(people: list[np.ndarray]) -> None:
+    gate = duplicates.Seen([])
+    assert gate.judge(picture(people[0], "a", sweep_of="one")).accepted
+    assert gate.judge(picture(people[0], "b", sweep_of="one")).accepted
+    assert not gate.judge(picture(people[0], "c", sweep_of="two")).accepted
