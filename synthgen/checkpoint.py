@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from synthgen import optimizers
 from synthgen.errors import RequestError, SynthgenError
 from synthgen.ledger import write_whole
 from synthgen.training_check import Check
@@ -26,6 +27,10 @@ class Settings:
     seed: int
     rank: int
     alpha: float
+    optimizer: str = "adamw"
+    method: str = "lora"
+    caption_dropout: float = 0.0  # share of pictures that are learned without a word
+    ema: float = 0.0  # how much of the mean of the weights each step keeps; 0: no mean
     patience: int = 0  # checks without a better one, after which training ends; 0: never
 
 
@@ -38,6 +43,7 @@ class Losses:
     best: float = float("inf")
     best_step: int = 0
     best_weights: dict[str, Any] = field(default_factory=dict)
+    averages: dict[str, Any] = field(default_factory=dict)  # of the weights over the steps, where they are kept
     last_weights: dict[str, Any] = field(default_factory=dict)  # at the end, where they are not the best
 
     @property
@@ -52,6 +58,11 @@ class Losses:
             self.best, self.best_step = check.loss, check.step
             self.best_weights = {name: value.detach().clone() for name, value in parameters.items()}
 
+    def keep_last(self, parameters: Mapping[str, Any]) -> None:
+        """Keep the weights at the end beside the best ones, where they are others."""
+        if self.checks[-1].step != self.best_step:
+            self.last_weights = {name: value.detach().clone() for name, value in parameters.items()}
+
     def restore(self, parameters: Mapping[str, Any]) -> None:
         """Put the best weights back. Raises SynthgenError where no step gave a finite loss."""
         if not self.best_weights:
@@ -59,8 +70,6 @@ class Losses:
                 "training diverged: no step gave a finite loss. Lower --learning-rate, with --replace. The photos are "
                 "untouched."
             )
-        if self.checks[-1].step != self.best_step:
-            self.last_weights = {name: value.detach().clone() for name, value in parameters.items()}
         put(parameters, self.best_weights)
 
 
@@ -94,13 +103,9 @@ def save(folder: Path, step: int, parameters: Mapping[str, Any], optimizer: Any,
 
     tensors = {f"now.{name}": value.detach() for name, value in parameters.items()}
     tensors |= {f"best.{name}": value for name, value in losses.best_weights.items()}
-    for name, value in parameters.items():
-        kept = optimizer.state[value]
-        if (
-            not kept
-        ):  # no gradient has reached it: in the last block of Qwen-Image what becomes of the words is not read
-            continue
-        tensors[f"first.{name}"], tensors[f"second.{name}"] = kept["exp_avg"], kept["exp_avg_sq"]
+    tensors |= {f"mean.{name}": value for name, value in losses.averages.items()}
+    held, numbers = optimizers.state(optimizer, parameters)
+    tensors |= {f"optimizer.{name}": value for name, value in held.items()}
     place = folder / PLACE
     weights = f"step-{step:06d}.safetensors"
     try:
@@ -109,6 +114,7 @@ def save(folder: Path, step: int, parameters: Mapping[str, Any], optimizer: Any,
             "step": step, "weights": weights, "training": losses.training,
             "checks": [asdict(check) for check in losses.checks],
             "best": losses.best, "best_step": losses.best_step,
+            "optimizer": numbers,
         }  # fmt: skip
         write_whole(place / "state.json", json.dumps(told).encode())
     except OSError as error:
@@ -120,7 +126,6 @@ def save(folder: Path, step: int, parameters: Mapping[str, Any], optimizer: Any,
 
 def load(folder: Path, parameters: Mapping[str, Any], optimizer: Any) -> tuple[Losses, int]:
     """(losses so far, steps done): put the last checkpoint back, or start at nothing."""
-    import torch
     from safetensors.torch import load_file
 
     state = folder / PLACE / "state.json"
@@ -130,16 +135,16 @@ def load(folder: Path, parameters: Mapping[str, Any], optimizer: Any) -> tuple[L
     tensors = load_file(state.parent / told["weights"])
     for name, value in parameters.items():
         value.data.copy_(tensors[f"now.{name}"])
-        if f"first.{name}" not in tensors:
-            continue
-        optimizer.state[value] = {
-            "step": torch.tensor(float(told["step"])),
-            "exp_avg": tensors[f"first.{name}"].to(value.device),
-            "exp_avg_sq": tensors[f"second.{name}"].to(value.device),
-        }
-    best = {name: tensors[f"best.{name}"] for name in parameters if f"best.{name}" in tensors}
+    optimizers.restore(optimizer, parameters, _part(tensors, "optimizer."), told["optimizer"])
+    best = _part(tensors, "best.")
     checks = [Check(row["step"], tuple(row["held"]), tuple(row["learned"])) for row in told["checks"]]
-    return Losses(told["training"], checks, told["best"], told["best_step"], best), told["step"]
+    return Losses(
+        told["training"], checks, told["best"], told["best_step"], best, averages=_part(tensors, "mean.")
+    ), told["step"]
+
+
+def _part(tensors: Mapping[str, Any], start: str) -> dict[str, Any]:
+    return {name.removeprefix(start): value for name, value in tensors.items() if name.startswith(start)}
 
 
 def clear(folder: Path) -> None:

@@ -13,7 +13,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from synthgen import (
     images,
     licensee,
     licenses,
+    optimizers,
     photo_check,
     photo_split,
     rights_file,
@@ -50,6 +51,7 @@ from synthgen.training_material import Lesson
 from synthgen.types import Asset, ImageSet, Rights, Taught
 from synthgen.vocabulary import CATEGORIES, category_of
 
+METHODS = ("lora", "rslora")
 MASKS = ("auto", "given", "off")  # given, else found on a plain ground; only given; the ground is learned too
 PATIENCE = 5
 LEAST_EFFECT = 1.0  # grey levels (0 to 255) that the adapter must change test pictures by, on average
@@ -78,6 +80,11 @@ class TrainRequest:
     reading: str = "strict"
     rights: Rights | None = None
     category: str = ""
+    method: str = "lora"  # one of METHODS
+    optimizer: str = "adamw"  # one of optimizers.NAMES
+    caption_dropout: float = 0.0
+    ema: float = 0.0
+    gradient_checkpointing: bool = False
     masks: str = "auto"  # one of MASKS
     patience: int = PATIENCE  # checks without a better one, after which training ends; 0: never
     ignore_blocks: bool = False  # train whatever the check of the photos says
@@ -129,8 +136,10 @@ def _checked(request: TrainRequest, rank: int) -> TrainRequest:
     for name, value in (("--learning-rate", request.learning_rate), ("--alpha", request.alpha)):
         if not math.isfinite(value) or value < 0:
             raise RequestError(f"{name} is {value}; wanted a number above 0.")
-    if request.masks not in MASKS:
-        raise UnknownName("--masks", request.masks, MASKS)
+    known = {"masks": MASKS, "method": METHODS, "optimizer": optimizers.NAMES}
+    for name, names in known.items():
+        if getattr(request, name) not in names:
+            raise UnknownName(f"--{name}", getattr(request, name), names)
     if not 0 <= request.seed < 2**53:
         raise RequestError(f"--seed is {request.seed}; wanted a whole number from 0 to 2^53 - 1.")
     rank = request.rank or rank
@@ -209,10 +218,16 @@ def _digest(request: TrainRequest, photos: ImageSet, identity: Any) -> str:
         **({"domain": request.domain} if request.domain != "apparel" else {}),
         **({"size": request.size} if request.size else {}),
         **identity.control_hash(),
-        **({"masks": request.masks} if request.masks != "auto" else {}),
-        **({"patience": request.patience} if request.patience != PATIENCE else {}),
+        **_chosen(request),
     }  # fmt: skip
     return hashlib.sha256(canonical_json(told).encode()).hexdigest()
+
+
+def _chosen(request: TrainRequest) -> dict[str, Any]:
+    """The ways of training that are not the usual ones."""
+    usual = {entry.name: entry.default for entry in fields(TrainRequest)}
+    names = ("method", "optimizer", "caption_dropout", "ema", "masks", "patience")
+    return {name: getattr(request, name) for name in names if getattr(request, name) != usual[name]}
 
 
 def _folder(request: TrainRequest, photos: ImageSet) -> Path:
@@ -266,11 +281,13 @@ def _train(base: Any, module: Any, request: TrainRequest, lesson: Lesson, folder
     train, held = photo_split.divide(kept, request.seed)
     batch = request.batch or module.BATCH
     steps = request.steps or module.steps(len(kept))
-    rate = request.learning_rate or module.LEARNING_RATE
+    rate = optimizers.rate(request.optimizer, request.learning_rate, module.LEARNING_RATE)
     training_report.say(f"{len(train)} photos to learn from, {len(held)} held out; {steps} steps of {batch}")
     material = training_material.make(base, train, held, lesson, request.seed)
     photo_split.remember(folder, train, held)
     before = training_report.test_pictures(base, lesson.domain, taught, request.seed)
+    if request.gradient_checkpointing:
+        base.denoiser.enable_gradient_checkpointing()
     loop = Loop(base, material, _settings(request, steps, batch, rate))
     losses = loop.run(folder)
     training_report.say(choice(losses.checks, material.held_units, steps, material.apart))
@@ -304,7 +321,7 @@ def _train(base: Any, module: Any, request: TrainRequest, lesson: Lesson, folder
             training={
                 "digest": lesson.digest, "steps": steps, "batch": batch, "learning_rate": rate,
                 "seed": str(request.seed), "seconds": round(time.monotonic() - began, 1), "device": base.device,
-                "effect": round(effect, 2),
+                "effect": round(effect, 2), **_chosen(request),
             },
             losses={
                 "best_step": losses.best_step, "best_validation": losses.best, "validation": losses.validation,
@@ -316,7 +333,19 @@ def _train(base: Any, module: Any, request: TrainRequest, lesson: Lesson, folder
 
 
 def _settings(request: TrainRequest, steps: int, batch: int, rate: float) -> checkpoint.Settings:
-    return checkpoint.Settings(steps, batch, rate, request.seed, request.rank, request.alpha, request.patience)
+    return checkpoint.Settings(
+        steps,
+        batch,
+        rate,
+        request.seed,
+        request.rank,
+        request.alpha,
+        request.optimizer,
+        request.method,
+        request.caption_dropout,
+        request.ema,
+        request.patience,
+    )
 
 
 def _save_last(base: Any, loop: Loop, losses: checkpoint.Losses, folder: Path) -> None:

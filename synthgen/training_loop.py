@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from synthgen import checkpoint
+from synthgen import checkpoint, optimizers
 from synthgen.progress import Progress
 from synthgen.training_check import Check, stalled
 
@@ -44,10 +46,11 @@ class Loop:
 
         self.base, self.material, self.settings = base, material, settings
         torch.manual_seed(settings.seed)
-        self.parameters = base.add_adapter(settings.rank, settings.alpha)
-        self.optimizer = torch.optim.AdamW(
-            self.parameters.values(), lr=settings.learning_rate, betas=(0.9, 0.99), weight_decay=1e-4
-        )
+        self.parameters = base.add_adapter(settings.rank, settings.alpha, settings.method)
+        self.optimizer = optimizers.build(settings.optimizer, self.parameters.values(), settings.learning_rate)
+        if hasattr(self.optimizer, "train"):
+            self.optimizer.train()
+        self.averages: dict[str, Any] = {}
         self.epoch = max(PAUSE, math.ceil(len(material.latents) / settings.batch))
 
     def run(self, folder: Path) -> checkpoint.Losses:
@@ -55,6 +58,7 @@ class Loop:
         losses, first = checkpoint.load(folder, self.parameters, self.optimizer)
         if not losses.checks:
             losses.note(self.check(0), self.parameters)
+        self.averages = losses.averages
         with Progress(self.settings.steps, "train", "steps", already=first) as progress:
             for step in range(first, self.settings.steps):
                 if stalled(losses.checks, self.settings.patience):
@@ -62,9 +66,12 @@ class Loop:
                 losses.training.append(round(self.step(step), 5))
                 last = step + 1 == self.settings.steps
                 if (step + 1) % self.epoch == 0 or last:
-                    losses.note(self.check(step + 1), self.parameters)
+                    with self._judged():
+                        losses.note(self.check(step + 1), self.parameters)
                     checkpoint.save(folder, step + 1, self.parameters, self.optimizer, losses)
                 progress.step(1, f"loss {losses.training[-1]:.3f}, held-out {losses.checks[-1].loss:.4f}")
+        with self._judged():
+            losses.keep_last(self.parameters)
         losses.restore(self.parameters)
         return losses
 
@@ -72,16 +79,43 @@ class Loop:
         """One step of the optimizer; the loss before it."""
         import torch
 
-        warm = min(1.0, (step + 1) / 10)
-        decay = 0.1 + 0.9 * min(1.0, (self.settings.steps - step) / (0.4 * self.settings.steps))
+        share = optimizers.schedule(self.settings.optimizer, step, self.settings.steps)
         for group in self.optimizer.param_groups:
-            group["lr"] = self.settings.learning_rate * warm * decay
+            group["lr"] = self.settings.learning_rate * share
         loss = self.step_loss(step)
         self.optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.parameters.values(), 1.0)
         self.optimizer.step()
+        self._average(step)
         return float(loss.item())
+
+    def _average(self, step: int) -> None:
+        """The mean of the weights over the steps, the latest counting most; its memory grows as training does."""
+        if not self.settings.ema:
+            return
+        kept = min(self.settings.ema, (1 + step) / (10 + step))
+        for name, value in self.parameters.items():
+            if name in self.averages:
+                self.averages[name].lerp_(value.detach(), 1 - kept)
+            else:
+                self.averages[name] = value.detach().clone()
+
+    @contextmanager
+    def _judged(self) -> Iterator[None]:
+        """The weights that are judged and kept, in place of those that are trained: their mean, where one is taken."""
+        trained = {name: value.detach().clone() for name, value in self.parameters.items()} if self.averages else {}
+        if trained:
+            checkpoint.put(self.parameters, self.averages)
+        if hasattr(self.optimizer, "eval"):
+            self.optimizer.eval()
+        try:
+            yield
+        finally:
+            if hasattr(self.optimizer, "train"):
+                self.optimizer.train()
+            if trained:
+                checkpoint.put(self.parameters, trained)
 
     def step_loss(self, step: int) -> Any:
         """Loss of one batch: the product's views, and the class as the base itself sees it."""
@@ -90,7 +124,7 @@ class Loop:
         rng = np.random.default_rng([self.settings.seed, step, 5])
         product = max(1, self.settings.batch - PRESERVED_PER_BATCH)
         chosen = torch.from_numpy(rng.integers(len(self.material.latents), size=product))
-        drawn = self._draw(self.material.latents[chosen], self.material.words[chosen], rng)
+        drawn = self._draw(self.material.latents[chosen], self.material.words[self._said(chosen, step)], rng)
         where = None if self.material.where is None else self.material.where[chosen]
         loss = self.base.loss(*drawn, where).mean()
         kept = torch.from_numpy(rng.integers(len(self.material.kept_latents), size=PRESERVED_PER_BATCH))
@@ -101,6 +135,16 @@ class Loop:
                 *self._draw(self.material.kept_latents[kept], self.material.kept_words[kept], rng)
             ).mean()
         )
+
+    def _said(self, chosen: Any, step: int) -> Any:
+        """Rows of `words` for these views; the last row is no words at all, for the share that is learned without."""
+        import torch
+
+        share = self.settings.caption_dropout
+        if not share:
+            return chosen
+        silent = np.random.default_rng([self.settings.seed, step, 9]).random(len(chosen)) < share
+        return torch.where(torch.from_numpy(silent), len(self.material.latents), chosen)
 
     def _draw(self, latents: Any, words: Any, rng: np.random.Generator) -> tuple[Any, Any, Any, Any]:
         import torch

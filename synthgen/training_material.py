@@ -62,7 +62,7 @@ def make(base: Any, train: list[Photo], held: list[Photo], lesson: Lesson, seed:
     shown = np.stack([view for view, _, _ in checks])
     held_latents = base.encode_pixels(shown[..., :3])
     return Material(
-        latents, base.encode_texts(texts), held_latents, base.encode_texts([said for _, said, _ in checks]),
+        latents, base.encode_texts([*texts, ""]), held_latents, base.encode_texts([said for _, said, _ in checks]),
         base.encode_pixels(kept), base.encode_texts(said), tuple(number for _, _, number in checks),
         tuple(range(0, len(latents), per_photo)), apart,
         _where(np.concatenate(learned), latents), _where(shown, held_latents),

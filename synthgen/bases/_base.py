@@ -74,13 +74,16 @@ class Base:
         with torch.no_grad():
             return self.family.words(self, list(texts))
 
-    def add_adapter(self, rank: int, alpha: float) -> dict[str, Any]:
-        """Put fresh LoRA matrices on the network; its trainable parameters by name."""
+    def add_adapter(self, rank: int, alpha: float, method: str = "lora") -> dict[str, Any]:
+        """Put fresh LoRA matrices on the network; its trainable parameters by name.
+
+        method  "lora": the matrices count by alpha / rank; "rslora": by alpha / root of the rank
+        """
         from peft import LoraConfig
 
         named = self.family.TARGETS
         targets = named if isinstance(named, str) else list(named)
-        config = LoraConfig(r=rank, lora_alpha=alpha, target_modules=targets, init_lora_weights=True)
+        config = LoraConfig(r=rank, lora_alpha=alpha, target_modules=targets, use_rslora=method == "rslora")
         self.denoiser.add_adapter(config, adapter_name="default")
         return {name: value for name, value in self.denoiser.named_parameters() if value.requires_grad}
 

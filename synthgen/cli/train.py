@@ -48,6 +48,24 @@ HOW = (  # how the one loop trains, whatever it learns from
     click.option("--out", type=FOLDER, default=None, show_default="adapters/NAME", help="Folder of the adapter."),
     click.option("--replace", is_flag=True, help="Replace an adapter of this name that was trained on other photos."),
     click.option(
+        "--method",
+        default="lora",
+        help="lora, or rslora (scaled by alpha / root of the rank). diffusers loads both unmodified.",
+    ),
+    click.option(
+        "--optimizer",
+        default="adamw",
+        help="adamw, prodigy, schedule-free, or adamw8bit (needs CUDA and bitsandbytes).",
+    ),
+    click.option("--caption-dropout", type=click.FloatRange(0, 1), default=0.0, help="Share learned without words."),
+    click.option(
+        "--ema",
+        type=click.FloatRange(0, 1, max_open=True),
+        default=0.0,
+        help="Keep the mean of the weights over the steps, such as 0.98; 0: none.",
+    ),
+    click.option("--gradient-checkpointing", is_flag=True, help="Slower, in less memory."),
+    click.option(
         "--masks",
         default="auto",
         help="Where the product is: auto (masks/NAME.png or alpha, else found), given, or off.",
