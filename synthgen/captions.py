@@ -60,11 +60,13 @@ def stated(image_set: ImageSet) -> dict[Path, str]:
     return found
 
 
-def subject(trigger: str, category: str) -> str:
-    """The noun phrase that means this product, without article: "sks shirt"; "sks garment" for an unknown category."""
-    return (
-        f"{trigger} {vocabulary.CATEGORIES.get(category, category.replace('-', ' ').replace('_', ' ') or UNKNOWN_NOUN)}"
-    )
+def subject(trigger: str, category: str, look: str = "") -> str:
+    """The noun phrase that means this product, without article: "sks shirt", "sks blue striped shirt".
+
+    An unknown category is a "garment".
+    """
+    noun = vocabulary.CATEGORIES.get(category, category.replace("-", " ").replace("_", " ") or UNKNOWN_NOUN)
+    return " ".join(word for word in (trigger, look, noun) if word)
 
 
 def flat_lay(noun: str) -> str:

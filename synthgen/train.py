@@ -104,7 +104,8 @@ def fit(request: TrainRequest) -> Path:
     request = _checked(request, module.RANK)
     module.require_trainable(identity, request.size)
     domain = rooms.member("domains", request.domain)
-    photos, taught = domain.describe(_read(request), request.trigger, request.told)
+    told = {"looks": getattr(module, "looks", None), **request.told}
+    photos, taught = domain.describe(_read(request), request.trigger, told)
     about = licensee.circumstances(licenses.Circumstances(request.reading))
     verdict = licenses.require(_assets(identity, photos), request.use, about=about)
     if remark := licenses.remark(verdict):
@@ -372,7 +373,6 @@ def _judged(losses: checkpoint.Losses, material: Material, steps: int) -> dict[s
 
 
 def _learned(taught: Taught) -> dict[str, Any]:
-    """What a card says of a medical set beside its rights."""
-    if not taught.modality:
-        return {}
-    return {"modality": taught.modality, "grey": taught.grey, "labels": {k: list(v) for k, v in taught.labels.items()}}
+    """What a card says beside the rights: labels that captions have told, and of a medical set its modality."""
+    labels = {"labels": {axis: list(values) for axis, values in taught.labels.items()}} if taught.labels else {}
+    return {"modality": taught.modality, "grey": taught.grey, **labels} if taught.modality else labels

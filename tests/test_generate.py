@@ -54,7 +54,7 @@ def test_a_run_has_exactly_count_labelled_pictures_that_carry_their_lineage(
         lineage = provenance.read(file)
         assert lineage["seed"] == row["seed"]
         assert lineage["prompt_sha256"] == sha256(row["prompt"].encode()).hexdigest()
-        assert "sks shirt" in row["prompt"] and b"sks shirt" not in file.read_bytes()
+        assert f"sks {row['requested_look']} shirt" in row["prompt"] and b"sks " not in file.read_bytes()
         assert lineage["pixel_sha256"] == provenance.pixel_sha256(np.asarray(Image.open(file)))
         assert lineage["adapters"][0]["sha256"] == adapters.load_card(trained).weights_sha256
         assert len(json.loads(row["requested_keypoints"])) == 18

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -14,7 +15,7 @@ from synthgen.bases._process import MOST_SNR, Noise
 from synthgen.bases._unet import UNetFamily
 from synthgen.errors import RequestError
 from synthgen.model_folder import ModelFolder
-from synthgen.types import Taught
+from synthgen.types import Photo, Taught
 
 
 class EvenNoise(Noise):
@@ -91,6 +92,21 @@ class Mini(UNetFamily):
 
     def options(self, pipe: Any) -> dict[str, Any]:
         return {"requires_safety_checker": False}
+
+    def looks(self, photos: Sequence[Photo]) -> list[str]:
+        """How the garment in each photo looks, in words that this base knows: "white", "blue striped"."""
+        import numpy as np
+
+        from synthgen import images, masks
+        from synthgen.mini import looks as reading
+
+        pictures, found = [], []
+        for photo in photos:
+            picture = images.pixels(photo)
+            picture.thumbnail((512, 512))
+            pictures.append(np.asarray(picture))
+            found.append(np.asarray(masks.of(photo.path, picture).at(picture.size), np.float32) / 255)
+        return reading.of(pictures, found)
 
     def process(self, base: Any) -> Noise:
         return EvenNoise(base.parts.scheduler.config, base.device)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from string import Formatter
 from typing import Any
 
 from synthgen import captions, poses, toml_file
 from synthgen.errors import RequestError
-from synthgen.types import ImageSet, Recipe, Taught
+from synthgen.types import ImageSet, Photo, Recipe, Taught
 from synthgen.vocabulary import (
     AGE_BANDS,
     BODY_TYPES,
@@ -18,6 +19,7 @@ from synthgen.vocabulary import (
     HAIR_COLOURS,
     HAIR_STYLES,
     LOWER_GARMENTS,
+    PATTERNS,
     PLACES,
     SKIN_TONES,
     VIEWS,
@@ -33,9 +35,37 @@ AXES: Mapping[str, Mapping[str, str]] = {  # axis -> label -> phrase in the prom
 }
 
 
+LOOK = "{look}"  # in a subject: the place of the words for how the product looks
+LEAST_SHARE = 0.04  # of the photos: a look that fewer have is not asked for
+MOST_LOOKS = 8
+ALL_ALIKE = 0.6  # of the photos: from here on they are photos of one thing, and other readings are errors
+
+
 def describe(photos: ImageSet, trigger: str, told: Mapping[str, Any]) -> tuple[ImageSet, Taught]:
-    """The photos with captions, and what an adapter will have learned from them."""
-    return captions.write(photos, trigger), Taught(trigger, photos.category)
+    """The photos with captions, and what an adapter will have learned from them.
+
+    told  `looks`, for a base that has words of its own for how garments look: photos -> such words for each
+    """
+    looks: Sequence[str] = told["looks"](photos.photos) if told.get("looks") else ()
+    if not looks:
+        return captions.write(photos, trigger), Taught(trigger, photos.category)
+    common = common_looks(looks)
+    one = common[0] if len(common) == 1 else ""
+    said = {photo.path: one or look for photo, look in zip(photos.photos, looks, strict=True)}
+
+    def grammar(photo: Photo) -> tuple[str, str]:
+        noun = captions.subject(trigger, photo.category or photos.category, said[photo.path])
+        return noun, captions.flat_lay(noun)
+
+    return captions.write(photos, trigger, grammar), Taught(trigger, photos.category, labels={"look": common})
+
+
+def common_looks(looks: Sequence[str]) -> tuple[str, ...]:
+    """The looks that pictures are asked for, commonest first; only one where most photos have it."""
+    counted = Counter(looks).most_common(MOST_LOOKS)
+    if counted[0][1] >= ALL_ALIKE * len(looks):
+        return (counted[0][0],)
+    return tuple(look for look, count in counted if count >= LEAST_SHARE * len(looks)) or (counted[0][0],)
 
 
 def mirror(taught: Taught) -> float:
@@ -62,8 +92,11 @@ def subject(trigger: str, category: str, colour: str = "", pattern: str = "") ->
 
 
 def subject_of(taught: Taught) -> str:
-    """What adapters have learned, as a noun phrase; a garment where there are none."""
-    return subject(taught.triggers, taught.category)
+    """What adapters have learned, as a noun phrase; a garment where there are none.
+
+    Where looks were learned it holds LOOK, which `prompt` fills.
+    """
+    return subject(taught.triggers, taught.category, LOOK if taught.labels.get("look") else "")
 
 
 def class_subjects(taught: Taught, count: int) -> list[str]:
@@ -74,6 +107,7 @@ def class_subjects(taught: Taught, count: int) -> list[str]:
 
 def prompt(recipe: Recipe, requested: Mapping[str, str], subject: str) -> str:
     """The recipe's template with the phrases of the requested labels, and "a" or "an" as the next word wants."""
+    subject = " ".join(subject.replace(LOOK, requested.get("look", "")).split())
     text = ""
     for literal, field, _, _ in Formatter().parse(recipe.prompt):
         text += literal
@@ -105,7 +139,12 @@ def check(recipe: Recipe) -> None:
 
 
 def suited(recipe: Recipe, taught: Taught) -> Recipe:
-    """The recipe without views that would not show the product: trousers are not seen from the waist up."""
+    """The recipe without views that would not show the product, and with the looks that it has.
+
+    Trousers are not seen from the waist up.
+    """
+    if looks := taught.labels.get("look"):
+        recipe = replace(recipe, axes={**recipe.axes, "look": recipe.axes.get("look", looks)})
     views = recipe.axes.get("view", ())
     left = tuple(view for view in views if view != "close")
     if taught.category not in LOWER_GARMENTS or not left or left == views:
@@ -114,8 +153,15 @@ def suited(recipe: Recipe, taught: Taught) -> Recipe:
 
 
 def labels(requested: Mapping[str, str]) -> dict[str, str]:
-    """Labels that follow from the requested ones: "short black" hair is hair_style short, hair_colour black."""
+    """Labels that follow from the requested ones: "short black" hair is hair_style short, hair_colour black.
+
+    A look of "blue striped" is colour blue, pattern striped; of "blue", pattern plain.
+    """
     found = {}
+    if look := requested.get("look", ""):
+        found = {"pattern": "plain"}
+        for word in look.split():
+            found |= {"colour": word} if word in COLOURS else {"pattern": word} if word in PATTERNS else {}
     for word in requested.get("hair", "").split():
         if word in HAIR_STYLES:
             found["hair_style"] = word

@@ -18,11 +18,12 @@ from synthgen.mini import judge as judges
 from synthgen.mini.dataset import EVALUATION_SEED
 from synthgen.mini.models import Parts
 
-SHARES = {"person": 0.6, "flat": 0.2, "xray": 0.2}
+SHARES = {"person": 0.56, "flat": 0.16, "xray": 0.16, "smear": 0.12}
 ASKED = {
     "person": ("category", "colour", "pattern", "skin_tone", "body_type", "place", "view", "pose"),
     "flat": ("category", "colour", "pattern"),
     "xray": ("finding", "side"),
+    "smear": ("cell", "stain"),
 }
 BATCH = 8
 TONES = tuple(vocabulary.SKIN_TONES)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from synthgen import recipes, vocabulary
 from synthgen.domains import apparel
-from synthgen.types import Recipe, Taught
+from synthgen.types import ImageSet, Photo, Recipe, Rights, Taught
 
 REQUESTED = {
     "pose": "arms-raised",
@@ -70,3 +72,42 @@ def test_views_that_would_not_show_the_product_are_left_out() -> None:
     recipe = recipes.load("apparel")
     assert "close" not in apparel.suited(recipe, Taught(category="pants")).axes["view"]
     assert apparel.suited(recipe, Taught(category="shirt")) == recipe
+
+
+# ---------------------------------------------------------------- how the product looks
+
+
+def test_photos_of_one_thing_have_one_look_and_others_several() -> None:
+    assert apparel.common_looks(["blue"] * 7 + ["navy"] * 3) == ("blue",)
+    assert apparel.common_looks(["blue"] * 5 + ["red striped"] * 4 + ["white"]) == ("blue", "red striped", "white")
+    rare = [f"{colour}" for colour in ("white", "grey") for _ in range(30)] + ["teal"]
+    assert apparel.common_looks(rare) == ("white", "grey")
+
+
+def test_what_was_learned_of_looks_is_asked_for_and_labelled() -> None:
+    taught = Taught("sks", "shirt", labels={"look": ("white", "blue striped")})
+    recipe = apparel.suited(recipes.load("apparel"), taught)
+    assert recipe.axes["look"] == ("white", "blue striped")
+    subject = apparel.subject_of(taught)
+    asked = {axis: values[0] for axis, values in recipe.axes.items()} | {"look": "blue striped"}
+    assert "wearing a sks blue striped shirt," in apparel.prompt(recipe, asked, subject)
+    found = apparel.labels(asked)
+    assert (found["colour"], found["pattern"]) == ("blue", "striped")
+    assert apparel.labels({"look": "white"}) == {"pattern": "plain", "colour": "white"}
+
+
+def _photo(path: Path) -> Photo:
+    return Photo(path, path.stem, 64, 64, "shirt")
+
+
+def test_captions_tell_the_look_of_each_photo(tmp_path: Path) -> None:
+    photos = ImageSet(tmp_path, tuple(_photo(tmp_path / f"{n}.png") for n in range(3)), "shirt", Rights(), "d")
+    said, taught = apparel.describe(photos, "sks", {"looks": lambda found: ["white", "blue striped", "red"]})
+    assert [photo.caption for photo in said.photos] == [
+        f"a photo of a sks {look} shirt, flat lay" for look in ("white", "blue striped", "red")
+    ]
+    assert taught.labels["look"] == ("white", "blue striped", "red")
+    same, taught = apparel.describe(photos, "sks", {"looks": lambda found: ["red", "red", "pink"]})
+    assert {photo.caption for photo in same.photos} == {"a photo of a sks red shirt, flat lay"}
+    plain, taught = apparel.describe(photos, "sks", {"looks": None})
+    assert {photo.caption for photo in plain.photos} == {"a photo of a sks shirt, flat lay"} and not taught.labels

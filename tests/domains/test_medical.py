@@ -17,14 +17,14 @@ XRAY = modalities.modality("chest-xray")
 
 
 def test_a_prompt_is_said_as_the_base_learned_it() -> None:
-    recipe = medical.suited(recipes.load("medical"), mini.TAUGHT["medical"])
+    recipe = medical.suited(recipes.load("medical"), mini.FAMILY.TAUGHT["medical"])
     labels = {"condition": "effusion", "finding": "effusion", "severity": "severe", "side": "left", "view": "PA"}
     said = medical.prompt(recipe, labels, medical.subject_of(Taught(modality="chest-xray")))
     assert said == captions._radiograph(labels, severity=True) == "chest x-ray, severe pleural effusion, left, PA view"
 
 
 def test_the_base_alone_is_asked_for_nothing_that_it_never_saw() -> None:
-    recipe = medical.suited(recipes.load("medical"), mini.TAUGHT["medical"])
+    recipe = medical.suited(recipes.load("medical"), mini.FAMILY.TAUGHT["medical"])
     assert list(recipe.axes) == ["condition", "severity", "side", "view"]
     assert recipe.axes["view"] == ("PA", "AP")
 
@@ -38,7 +38,7 @@ def test_an_adapter_is_asked_for_its_condition_and_for_what_its_table_told() -> 
 
 
 def test_a_picture_without_a_finding_has_no_side_and_no_severity() -> None:
-    recipe = medical.suited(recipes.load("medical"), mini.TAUGHT["medical"])
+    recipe = medical.suited(recipes.load("medical"), mini.FAMILY.TAUGHT["medical"])
     jobs = plan.jobs(
         plan.Request(recipe, 60, subject="chest x-ray"),
         lambda requested: medical.prompt(recipe, requested, "chest x-ray"),

@@ -260,14 +260,17 @@ def test_random_captions_come_in_the_stated_shares() -> None:
     assert len(set(said)) > 150
 
 
-def test_a_trigger_word_stands_for_colour_and_pattern() -> None:
+def test_a_trigger_word_stands_for_colour_and_pattern_or_beside_them() -> None:
     rng = np.random.default_rng(2)
     flat = {"category": "pants", "colour": "red", "pattern": "dotted"}
     for labels in (LABELS, flat):
-        for text in (caption(labels, rng) for _ in range(400)):
-            if any(word in text.split() for word in vocabulary.TRIGGER_WORDS):
-                assert "red" not in text and labels["pattern"] not in text
-                assert vocabulary.CATEGORIES[labels["category"]] in text
+        said = [caption(labels, rng) for _ in range(600)]
+        said = [text for text in said if any(word in text.split() for word in vocabulary.TRIGGER_WORDS)]
+        told = ["red" in text for text in said]
+        assert 0.3 < np.mean(told) < 0.7
+        for text, coloured in zip(said, told, strict=True):
+            assert (labels["pattern"] in text) == coloured
+            assert vocabulary.CATEGORIES[labels["category"]] in text
 
 
 def test_captions_never_say_plain_and_never_double_an_article() -> None:

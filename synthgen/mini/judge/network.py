@@ -18,7 +18,7 @@ INPUT_PX = 128
 HEAT_PX = 32  # of the maps for points and garment
 POINTS = 18
 LABELS: Mapping[str, tuple[str, ...]] = {  # what is read, and its values
-    "kind": ("person", "flat", "xray"),
+    "kind": ("person", "flat", "xray", "smear"),
     "category": tuple(vocabulary.CATEGORIES),
     "colour": tuple(vocabulary.COLOURS),
     "pattern": vocabulary.PATTERNS,
@@ -32,6 +32,9 @@ LABELS: Mapping[str, tuple[str, ...]] = {  # what is read, and its values
     "pose": tuple(poses.groups()),
     "finding": tuple(vocabulary.FINDINGS),
     "side": ("left", "right"),
+    "severity": ("mild", "moderate", "severe"),
+    "cell": vocabulary.WHITE_CELLS,
+    "stain": vocabulary.STAINS,
 }
 WIDTHS = (24, 48, 96, 160)
 WEIGHTS = "judge.safetensors"

@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from synthgen.mini.judge.network import HEAT_PX, INPUT_PX, LABELS, POINTS, build, shrunk, whole
+from synthgen.mini.judge.network import HEAT_PX, INPUT_PX, LABELS, POINTS, build, shipped, shrunk, whole
 
 SEEDS = 1 << 41  # renders of the judge begin here; the generator's begin at 0, those for checks at 1 << 40
 SHARD = 500
-MIX = {"person": 0.62, "flat": 0.24, "xray": 0.14}
+MIX = {"person": 0.56, "flat": 0.2, "xray": 0.14, "smear": 0.1}
 BATCH = 32
 LEARNING_RATE = 2e-3
 
@@ -124,16 +124,14 @@ def loss_of(network: Any, batch: tuple[Any, ...]) -> tuple[Any, Any, Any]:
 
 
 def fit(folder: Path, target: Path, minutes: float, seed: int = 0) -> None:
-    """Train for so many minutes, from an earlier judge at `target` where there is one; write fp16 safetensors."""
+    """Train for so many minutes, from the judge at `target`, else from the shipped one; write fp16 safetensors."""
     import torch
-    from safetensors.torch import load_file
 
     torch.manual_seed(seed)
     data, rng = Renders(folder), np.random.default_rng(seed)
     network = build()
+    begin_from(network, target if target.is_file() else shipped())
     if target.is_file():
-        network.load_state_dict({key: whole(value) for key, value in load_file(target).items()})
-        network.train()
         rng = np.random.default_rng(seed + 1)
     network.to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE, weight_decay=1e-2)
@@ -151,6 +149,23 @@ def fit(folder: Path, target: Path, minutes: float, seed: int = 0) -> None:
             shares = " ".join(f"{key} {float(hits[at] / asked[at]):.2f}" for at, key in enumerate(LABELS))
             print(f"judge {done * minutes:5.1f} min  step {step + 1}  loss {loss.item():.2f}  {shares}", flush=True)
     save(network, target)
+
+
+def begin_from(network: Any, earlier: Path) -> None:
+    """Take over what an earlier judge knew; a head that has gained values keeps the rows of the old ones."""
+    import torch
+    from safetensors.torch import load_file
+
+    if not earlier.is_file():
+        return
+    own = network.state_dict()
+    for key, value in load_file(earlier).items():
+        if key in own and own[key].shape[1:] == value.shape[1:] and len(own[key].shape) == len(value.shape):
+            with torch.no_grad():
+                if value.dim():
+                    own[key][: len(value)] = whole(value)[: len(own[key])]
+                else:
+                    own[key].copy_(value)
 
 
 def save(network: Any, target: Path) -> None:

@@ -32,9 +32,9 @@ def caption(labels: Labels, rng: np.random.Generator) -> str:
     if draw < 0.5:
         return full_caption(labels)
     subject = garment_words(labels)
-    trigger = draw >= 0.9
+    trigger = draw >= 0.88
     if trigger:
-        noun = vocabulary.CATEGORIES[labels["category"]]
+        noun = vocabulary.CATEGORIES[labels["category"]] if rng.random() < 0.5 else subject
         subject = f"{vocabulary.TRIGGER_WORDS[rng.integers(len(vocabulary.TRIGGER_WORDS))]} {noun}"
     if "skin_tone" not in labels:
         return _flat_caption(subject, trigger, draw, rng)
