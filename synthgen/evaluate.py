@@ -103,6 +103,7 @@ def run(request: EvaluateRequest) -> EvaluateResult:
         "ranking": asdict(ranked),
         "utility": None if helpful is None else asdict(helpful),
         "fidelity": [asdict(one) for one in faithful],
+        "leakage": evaluation_parts.leaked(sets),
         "left_out": [f"{part}: left out by --without {part}" for part in request.without],
     }  # fmt: skip
     reported = report.write(folder, RESULTS, request.runs, found)

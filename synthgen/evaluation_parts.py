@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ from synthgen import candidates
 from synthgen.answers import Answers
 from synthgen.candidates import Candidate
 from synthgen.evaluation_sets import Sets
-from synthgen.evaluators import _extractors, accuracy, fidelity, ranking, utility
+from synthgen.evaluators import _extractors, accuracy, fidelity, leakage, ranking, utility
 from synthgen.ledger import write_whole
 from synthgen.progress import Progress
 from synthgen.types import LabelledPicture
@@ -222,6 +222,27 @@ def faithful(
         )  # fmt: skip
         remarks += one.remarks
     return found, remarks
+
+
+def leaked(sets: Sets) -> dict[str, Any]:
+    """What leakage.measure says, its pairs by the names of their files."""
+    import numpy as np
+
+    real = np.concatenate([sets.small_training, sets.small_testing])
+    found = leakage.measure(real, units_of(sets.real), sets.small_made)
+    if isinstance(found, str):
+        return {"reason": found, "found": None, "closest": []}
+    runs = [part for part in sets.synthetic for _ in part.pictures]
+    closest = [
+        {
+            "run": runs[pair.synthetic].folder.resolve().name,
+            "file": sets.made[pair.synthetic].path.relative_to(runs[pair.synthetic].folder).as_posix(),
+            "real": sets.real[pair.real].path.name,
+            "distance": pair.distance,
+        }
+        for pair in found.closest
+    ]
+    return {"reason": "", "found": {**asdict(found), "closest": []}, "closest": closest}
 
 
 def units_of(pictures: Sequence[LabelledPicture]) -> np.ndarray:

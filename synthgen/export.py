@@ -16,7 +16,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from synthgen import __version__, export_card, export_rights, export_set, licenses, rooms, run_lock, splits, store
+from synthgen import (
+    __version__,
+    copy_report,
+    export_card,
+    export_rights,
+    export_set,
+    licenses,
+    rooms,
+    run_lock,
+    splits,
+    store,
+)
 from synthgen.errors import RequestError
 from synthgen.export_set import ExportSet
 from synthgen.ledger import UNFINISHED
@@ -76,6 +87,8 @@ def run(request: ExportRequest) -> ExportResult:
     out = _out(request, sources)
     lineages = [line["lineage"] for source in sources for line in source.lines]
     verdict = licenses.require(export_rights.assets(lineages), request.use)
+    for source in sources:
+        copy_report.require(source.folder, [line["lineage"] for line in source.lines], request.use)
     export = export_set.collect(sources, verdict, request.label, shares)
     if ZIP in formats and len(formats) == 1:
         members = {members[ZIP].PACKED: rooms.member("exporters", members[ZIP].PACKED), **members}

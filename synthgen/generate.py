@@ -40,7 +40,7 @@ from synthgen.errors import RequestError, SynthgenError
 from synthgen.poses import Pose
 from synthgen.progress import Progress
 from synthgen.store import ABOUT, Run, read
-from synthgen.types import AdapterUse, Asset, Job, Judgement, Picture, Recipe, Taught, Verdict
+from synthgen.types import AdapterUse, Asset, Job, Judgement, Picture, Recipe, RunFacts, Taught, Verdict
 
 TRIES = 5
 LIBRARIES = ("torch", "diffusers", "transformers", "peft", "numpy", "pillow")
@@ -280,9 +280,11 @@ def _make(store: Run, ready: Prepared, request: GenerateRequest, marker: marks.M
 
     Who is in a round follows from the rejections alone, so a resumed run draws the same batches as an undisturbed one.
     """
-    judges = _judges(ready)
     settings = ready.recipe.settings
     base = ready.module.load(ready.identity, request.device)
+    base.attach(ready.uses)
+    facts = RunFacts(ready.folder, ready.uses, settings, request.use, ready.jobs, base.redraw)
+    judges = _judges(ready, facts)
     if not base.steered and any("pose" in job.requested for job in ready.jobs[:1]):
         adapter_choice.say(
             f"{ready.module.without_control(ready.identity)} Poses are asked for in words only; no keypoints are told."
@@ -308,19 +310,24 @@ def _make(store: Run, ready: Prepared, request: GenerateRequest, marker: marks.M
                 for picture in pictures:
                     settled = images.greyed(picture) if ready.grey else picture
                     _judge(store, settled, judges, context, marker, progress)
+    for remark in [gate.finish() for _, gate, _ in judges if hasattr(gate, "finish")]:
+        adapter_choice.say(remark)
     short = store.pending(ready.jobs)
     if short:
         raise SynthgenError(_short(ready.folder, short))
 
 
-def _judges(ready: Prepared) -> list[tuple[str, Any, str]]:
-    """The gates that are asked, each with its mode. One that knows certain bases only is not asked about others."""
+def _judges(ready: Prepared, facts: RunFacts) -> list[tuple[str, Any, str]]:
+    """The gates that are asked, each with its mode; one that has `open` is opened for this run.
+
+    One that knows certain bases only is not asked about others.
+    """
     found = []
     for name, mode in ready.recipe.gates.items():
         gate = rooms.member("gates", name)
         known = getattr(gate, "BASES", (ready.identity.id,))
         if mode != "off" and ready.identity.id in known:
-            found.append((name, gate, mode))
+            found.append((name, (gate.open(facts) or gate) if hasattr(gate, "open") else gate, mode))
         elif mode == "reject":
             adapter_choice.say(
                 f"gate '{name}' is not asked: it knows {', '.join(known)} and not base '{ready.identity.id}'."

@@ -7,13 +7,8 @@ on the same side in each, so that the adapters of all of them can be used togeth
 from __future__ import annotations
 
 import hashlib
-import json
 import math
-from pathlib import Path
 
-import numpy as np
-
-from synthgen import images
 from synthgen.errors import RequestError
 from synthgen.types import Photo
 
@@ -69,27 +64,3 @@ def _key(photo: Photo) -> str:
 def _draw(key: str, seed: int) -> float:
     """A number from 0 to 1 that is the key's own."""
     return int(hashlib.sha256(f"{seed}:{key}".encode()).hexdigest()[:13], 16) / 16**13
-
-
-def remember(folder: Path, train: list[Photo], held: list[Photo]) -> None:
-    """private/: which photo went where, with small copies, for the copy gate. Never exported."""
-    import imagehash
-
-    rows, small = [], []
-    for split, members in (("train", train), ("held-out", [photo for photo in held if photo not in train])):
-        for photo in members:
-            picture = images.pixels(photo)
-            rows.append(
-                {
-                    "file": photo.path.name,
-                    "sha256": photo.sha256,
-                    "split": split,
-                    "group": photo.group,
-                    "phash": str(imagehash.phash(picture)),
-                }
-            )
-            small.append(np.asarray(images.square(picture, 64), np.uint8))
-    private = folder / "private"
-    private.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(private / "thumbnails.npz", pixels=np.stack(small))
-    (private / "photos.json").write_text(json.dumps(rows, indent=1) + "\n")

@@ -92,7 +92,8 @@ def group_of(name: str) -> str:
 
 
 def read_keypoints(path: Path) -> Pose:
-    """A user's keypoint JSON as a Pose: OpenPose (18 or 25 points), COCO (17), or our own {"points": 18 x [x, y, v]}.
+    """A user's keypoint JSON as a Pose: OpenPose (18 or 25 points), COCO (17, or 133 of the whole body), or our own
+    {"points": 18 x [x, y, v]}.
 
     Raises RequestError that says what was found where.
     """
@@ -154,16 +155,16 @@ def _as_18(path: Path, where: str, values: Sequence[Any]) -> Any:
         good = isinstance(number, (int, float)) and not isinstance(number, bool) and abs(number) < 1e7  # NaN fails too
         if not good:
             raise RequestError(f"{path}: {where}: value {index} is {number!r}; a number is wanted.")
-    wanted = {54: tuple(range(18)), 75: _FROM_25, 51: _FROM_COCO}
+    wanted = {54: tuple(range(18)), 75: _FROM_25, 51: _FROM_COCO, 399: _FROM_COCO}  # whole body: COCO-17 comes first
     if len(flat) not in wanted:
         raise RequestError(
             f"{path}: {where}: found {len(flat)} numbers; wanted 54 (18 OpenPose points of x, y, confidence), "
-            "75 (25 OpenPose points) or 51 (17 COCO points)."
+            "75 (25 OpenPose points), 51 (17 COCO points) or 399 (133 points of COCO-WholeBody)."
         )
     given = np.asarray(flat, np.float32).reshape(-1, 3)
     points = given[[max(index, 0) for index in wanted[len(flat)]]]
     points[:, 2] = points[:, 2] > 0
-    if len(flat) == 51:
+    if len(flat) in (51, 399):
         points[NECK] = (points[R_SHOULDER] + points[L_SHOULDER]) / 2
         points[NECK, 2] = min(points[R_SHOULDER, 2], points[L_SHOULDER, 2])
     points[points[:, 2] == 0, :2] = 0

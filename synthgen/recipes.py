@@ -34,6 +34,7 @@ SETTINGS: Mapping[str, tuple[type, float, float]] = {  # name -> kind, lowest, h
     "size": (int, 64, 4096),  # px, both sides; a multiple of 8, since a VAE halves it three times
     "batch": (int, 1, 512),  # pictures at once
     "threads": (int, 1, 512),  # per worker; results differ in the last bits between thread counts
+    "copy_alpha": (float, 0.001, 0.5),  # share of fresh real images that the copy gate may take for copies
 }
 DEFAULTS: Mapping[str, Any] = {
     "num_inference_steps": 8,
@@ -43,6 +44,7 @@ DEFAULTS: Mapping[str, Any] = {
     "batch": 8,
 }
 DEFAULT_GATES: Mapping[str, str] = {"blank": "reject", "broken": "reject"}
+DOMAIN_GATES: Mapping[str, Mapping[str, str]] = {"medical": {"copy": "reject"}}
 GATE_MODES = ("reject", "measure", "off")
 SUBJECT = "subject"  # the one template field that is no axis
 _AXIS_NAME = re.compile(r"[a-z][a-z0-9_]*\Z")
@@ -77,7 +79,7 @@ def load(name_or_path: str | Path) -> Recipe:
         negative_prompt=parts["prompt"].get("negative", ""),
         axes=axes,
         settings={**DEFAULTS, **_numbers(parts["settings"])},
-        gates={**DEFAULT_GATES, **parts["gates"]},
+        gates={**DEFAULT_GATES, **DOMAIN_GATES.get(parts["pipeline"]["domain"], {}), **parts["gates"]},
         source=path,
     )
 

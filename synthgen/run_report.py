@@ -50,7 +50,7 @@ def table(lines: Lines) -> str:
     return buffer.getvalue()
 
 
-def page(name: str, count: int, lines: Lines, rejections: Lines) -> str:
+def page(name: str, count: int, lines: Lines, rejections: Lines, copies: Mapping[str, Any] | None = None) -> str:
     """report.html: counts per axis, the licence verdict, what was rejected, and the first pictures. Stands alone."""
     state = "finished" if len(lines) >= count else "not finished"
     parts = [
@@ -62,6 +62,7 @@ def page(name: str, count: int, lines: Lines, rejections: Lines) -> str:
         f'<div class="axes">{"".join(_axis(key, lines) for key in _keys(lines, "requested"))}</div>',
         _rejected(rejections),
         _yields(lines, rejections),
+        _copies(copies or {}),
         "<h2>Pictures</h2>",
         f'<div class="pictures">{"".join(_thumbnail(line) for line in lines[:THUMBNAILS])}</div>',
     ]
@@ -132,6 +133,43 @@ def _rejected(rejections: Lines) -> str:
     reasons = Counter(f"{gate}: {reason}" for line in rejections for gate, reason in line.get("reasons", {}).items())
     said = [f"{reason} ({number})" for reason, number in reasons.most_common()]
     return f"<h2>Rejected</h2><p>{len(rejections)} pictures were rejected by a gate and made again.</p>{_list(said)}"
+
+
+def _copies(told: Mapping[str, Any]) -> str:
+    """What the copy gate tested and found; `told` is RUN/copy_gate.json."""
+    if not told:
+        return ""
+    refused = told.get("release", {}).get("refused", [])
+    said = f"<p><strong>This set cannot be released.</strong></p>{_list(refused)}" if refused else ""
+    drawn, within = told.get("drawn"), told.get("mode_collapse", {})
+    if drawn:
+        said += (
+            f"<p>{drawn['copies']} of {drawn['pictures']} pictures drawn were taken for copies of training images "
+            f"({drawn['share']:.1%}, 95 % interval {drawn['low']:.1%} to {drawn['high']:.1%}); of fresh real images "
+            f"{told['level']:.1%} at most would be. Near-duplicates within the set: {within['pictures']} of "
+            f"{within['of']}. Training images approached: {told['exposure']['approached']} of "
+            f"{told['exposure']['of']}, the most approached {told['exposure']['most']} times.</p>"
+        )
+    rungs = "".join(
+        f'<tr><td>{escape(rung["edit"])}</td><td class="n">{rung["found"]} of {rung["planted"]}</td>'
+        f"<td>{rung['low']:.1%} to {rung['high']:.1%}</td></tr>"
+        for rung in told.get("power", ())
+    )
+    power = f"<table><caption>Planted copies of training images that the gate finds</caption>{rungs}</table>"
+    attacks = [("the set", told.get("membership", {}))]
+    attacks += [(f"adapter '{name}'", attack) for name, attack in told.get("adapters", {}).items()]
+    return f"<h2>Copies</h2>{said}{power if rungs else ''}{_list(_attack(*item) for item in attacks if item[1])}"
+
+
+def _attack(what: str, told: Mapping[str, Any]) -> str:
+    """One membership attack in words, its intervals and its null beside it."""
+    auc, tpr, blind = told["auc"], told["tpr"], told["baseline_auc"]
+    null = f"{blind['value']:.2f}" if "value" in blind else "not measured"
+    return (
+        f"Membership attack on {what}: AUC {auc['value']:.2f} ({auc['low']:.2f} to {auc['high']:.2f}), {null} where "
+        f"there is nothing to find; at 1 % false alarms {tpr['value']:.1%} of {told['attacked']} training images are "
+        f"told ({tpr['low']:.1%} to {tpr['high']:.1%}), by {told['controls']} images that were never trained on."
+    )
 
 
 def _yields(lines: Lines, rejections: Lines) -> str:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from synthgen import answers as measures
 from synthgen.answers import Answers
 from synthgen.errors import SynthgenError
-from synthgen.evaluators import _extractors, accuracy, fidelity, ranking, utility
+from synthgen.evaluators import _extractors, accuracy, fidelity, leakage, ranking, utility
 from synthgen.evaluators.fidelity import Features
 from synthgen.types import LabelledPicture
 
@@ -125,6 +125,32 @@ def faithful() -> Iterator[Checked]:
                 else item.estimate.reason
             )
             yield Checked(key, name, "worse than real", told, item.beyond_null)
+
+
+def copied() -> Iterator[Checked]:
+    """Real pictures among the synthetic ones, saved again, and none."""
+    import io
+
+    import numpy as np
+    from PIL import Image
+
+    def again(pixels: np.ndarray) -> np.ndarray:
+        buffer = io.BytesIO()
+        Image.fromarray(pixels).save(buffer, "JPEG", quality=90)
+        return np.asarray(Image.open(buffer))
+
+    real, units = shapes(COUNT, 1)[0], np.arange(COUNT)
+    fresh = shapes(COUNT, 3)[0]
+    half = np.concatenate([fresh[: COUNT // 2], np.stack([again(one) for one in real[: COUNT // 2]])])
+    for name, given, wanted in (("half of them copied", half, True), ("a set of the same kind", fresh, False)):
+        found = leakage.measure(real, units, given)
+        if isinstance(found, str):
+            yield Checked("leakage", name, "a share", found, False)
+            continue
+        yield Checked(
+            "leakage", name, "more close than real ones are" if wanted else "no more close than real ones are",
+            _interval(found.close), found.beyond_null == wanted,
+        )  # fmt: skip
 
 
 def judged() -> Iterator[Checked]:
@@ -264,4 +290,4 @@ def _interval(item: accuracy.Estimate) -> str:
     return f"{item.value:.3f} [{item.low:.3f}, {item.high:.3f}]{null}"
 
 
-PARTS = (definitions, faithful, judged, ranked, helpful, unreadable)
+PARTS = (definitions, faithful, copied, judged, ranked, helpful, unreadable)

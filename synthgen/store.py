@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -28,7 +29,7 @@ from synthgen.types import Job, Judgement, Picture
 
 IMAGES, REJECTED, QUARANTINE = "images", "rejected", "quarantine"
 RECORDS, ABOUT, TABLE, REPORT = "records.jsonl", "run.toml", "metadata.csv", "report.html"
-REJECTIONS = "rejections.jsonl"
+REJECTIONS, COPY_GATE = "rejections.jsonl", "copy_gate.json"
 _PICTURE_NAME = re.compile(r"[0-9a-f]{16}(-\d+)?\.png\Z")
 
 
@@ -234,7 +235,7 @@ class Run:
             write_whole(self.folder / TABLE, run_report.table(lines).encode("utf-8"))
         rejections = [line for tries in self._refused.values() for line in tries]
         with self._writing(REPORT):
-            page = run_report.page(self.folder.name, int(self.plan["count"]), lines, rejections)
+            page = run_report.page(self.folder.name, int(self.plan["count"]), lines, rejections, copy_gate(self.folder))
             write_whole(self.folder / REPORT, page.encode("utf-8"))
 
     def _write_about(self, finished: bool) -> None:
@@ -297,7 +298,7 @@ def revoke(folder: Path, lines: Sequence[Mapping[str, Any]], why: str) -> None:
         left = read(folder)
         write_whole(folder / TABLE, run_report.table(left).encode("utf-8"))
         rejections, _ = Ledger(folder / REJECTED / REJECTIONS).read()
-        page = run_report.page(folder.name, int(told["count"]), left, rejections)
+        page = run_report.page(folder.name, int(told["count"]), left, rejections, copy_gate(folder))
         write_whole(folder / REPORT, page.encode("utf-8"))
         write_whole(folder / ABOUT, _toml({**told, "made": len(left), "ledger_sha256": ledger.head()}))
     except OSError as error:
@@ -314,6 +315,20 @@ def about(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         raise RequestError(f"{folder} is no run of synthgen: it has no {ABOUT}. Name a folder that `generate` made.")
     return toml_file.read(path)
+
+
+def copy_gate(folder: Path) -> dict[str, Any]:
+    """RUN/copy_gate.json, what the copy gate found in the whole run; empty where there is none."""
+    try:
+        told = json.loads((folder / COPY_GATE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return told if isinstance(told, dict) else {}
+
+
+def rejections(folder: Path) -> list[dict[str, Any]]:
+    """The lines of rejected/rejections.jsonl: every try that a gate rejected, with its reasons."""
+    return Ledger(folder / REJECTED / REJECTIONS).read()[0]
 
 
 def revocations(folder: Path) -> dict[str, str]:

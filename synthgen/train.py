@@ -28,9 +28,11 @@ from synthgen import (
     images,
     licensee,
     licenses,
+    membership,
     optimizers,
     photo_check,
     photo_split,
+    private_photos,
     rights_file,
     rooms,
     run_lock,
@@ -45,7 +47,7 @@ from synthgen.errors import RequestError, SynthgenError, UnfitAdapter, UnknownNa
 from synthgen.masks import Mask
 from synthgen.progress import Progress
 from synthgen.provenance import canonical_json
-from synthgen.training_check import choice, membership
+from synthgen.training_check import choice
 from synthgen.training_loop import Loop, Material
 from synthgen.training_material import Lesson
 from synthgen.types import Asset, ImageSet, Rights, Taught
@@ -278,20 +280,21 @@ def _restate(folder: Path, photos: ImageSet) -> str:
 
 def _train(base: Any, module: Any, request: TrainRequest, lesson: Lesson, folder: Path) -> None:
     began, photos, taught = time.monotonic(), lesson.photos, lesson.taught
-    kept = [photo for photo in photos.photos if not photo.duplicate_of]
+    kept = private_photos.joined([photo for photo in photos.photos if not photo.duplicate_of])
     train, held = photo_split.divide(kept, request.seed)
     batch = request.batch or module.BATCH
     steps = request.steps or module.steps(len(kept))
     rate = optimizers.rate(request.optimizer, request.learning_rate, module.LEARNING_RATE)
     training_report.say(f"{len(train)} photos to learn from, {len(held)} held out; {steps} steps of {batch}")
     material = training_material.make(base, train, held, lesson, request.seed)
-    photo_split.remember(folder, train, held)
+    private_photos.remember(folder, train, held, base.size)
     before = training_report.test_pictures(base, lesson.domain, taught, request.seed)
     if request.gradient_checkpointing:
         base.denoiser.enable_gradient_checkpointing()
     loop = Loop(base, material, _settings(request, steps, batch, rate))
     losses = loop.run(folder)
     training_report.say(choice(losses.checks, material.held_units, steps, material.apart))
+    attack = membership.attack(base, train, held, folder, request.seed) if any(photo.group for photo in train) else {}
     after = training_report.test_pictures(base, lesson.domain, taught, request.seed)
     effect = float(np.abs(after.astype(np.float32) - before.astype(np.float32)).mean())
     training_report.write(folder, losses, before, after, kept)
@@ -323,6 +326,7 @@ def _train(base: Any, module: Any, request: TrainRequest, lesson: Lesson, folder
                 "digest": lesson.digest, "steps": steps, "batch": batch, "learning_rate": rate,
                 "seed": str(request.seed), "seconds": round(time.monotonic() - began, 1), "device": base.device,
                 "effect": round(effect, 2), **_chosen(request),
+                **({"membership_auc": round(attack["auc"]["value"], 3)} if attack else {}),
             },
             losses={
                 "best_step": losses.best_step, "best_validation": losses.best, "validation": losses.validation,
@@ -368,7 +372,11 @@ def _judged(losses: checkpoint.Losses, material: Material, steps: int) -> dict[s
         "choice": choice(losses.checks, material.held_units, steps, material.apart),
         "stopped_at": losses.checks[-1].step,
         "divergence": training_check.divergence(kept, first),
-        "membership": {k: v for k, v in asdict(membership(first, kept, material.apart)).items() if v not in (None, "")},
+        "membership": {
+            k: v
+            for k, v in asdict(training_check.membership(first, kept, material.apart)).items()
+            if v not in (None, "")
+        },
     }
 
 

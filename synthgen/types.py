@@ -114,6 +114,18 @@ class Picture:
 
 
 @dataclass(frozen=True)
+class RunFacts:
+    """What a gate may know of the run it is asked in."""
+
+    folder: Path
+    adapters: tuple[AdapterUse, ...]
+    settings: Mapping[str, Any]
+    use: str = "internal"
+    jobs: tuple[Job, ...] = ()
+    redraw: Any = None  # image-to-image: (n, s, s, 3) uint8 pixels, n jobs, strength, settings -> pixels
+
+
+@dataclass(frozen=True)
 class Judgement:
     """What one gate says of one picture."""
 

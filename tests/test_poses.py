@@ -29,7 +29,7 @@ def standing() -> np.ndarray:
 
 
 def test_the_library_has_poses_enough_in_named_groups() -> None:
-    assert len(poses.library()) >= 24
+    assert len(poses.library()) >= 60
     assert len(poses.groups()) >= 8
     assert sum(len(names) for names in poses.groups().values()) == len(poses.library())
     assert all(poses.group_of(name) == group for group, names in poses.groups().items() for name in names)
@@ -132,7 +132,7 @@ def test_openpose_18_is_read_back_as_the_pose_that_was_written(tmp_path: Path, s
     assert np.abs(pose.points - expected).max() < 0.02
 
 
-def test_openpose_25_and_coco_17_mean_the_same_figure(tmp_path: Path, standing: np.ndarray) -> None:
+def test_openpose_25_coco_17_and_the_whole_body_mean_the_same_figure(tmp_path: Path, standing: np.ndarray) -> None:
     wide = np.zeros((25, 3), np.float32)
     wide[[0, 1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18]] = standing
     coco = np.zeros((17, 3), np.float32)
@@ -146,6 +146,9 @@ def test_openpose_25_and_coco_17_mean_the_same_figure(tmp_path: Path, standing: 
     first = poses.read_keypoints(_write(tmp_path, _openpose(wide))).points
     second = poses.read_keypoints(_write(tmp_path, {"annotations": [{"keypoints": coco.reshape(-1).tolist()}]})).points
     third = poses.read_keypoints(_write(tmp_path, coco.tolist())).points
+    whole = np.concatenate([coco, np.full((116, 3), 0.5, np.float32)])  # feet, face and hands after the body
+    fourth = poses.read_keypoints(_write(tmp_path, {"keypoints": whole.reshape(-1).tolist()})).points
+    assert np.array_equal(fourth, second)
     assert np.abs(first - poses.library()["standing-straight"].points).max() < 0.02
     assert np.abs(second - first).max() < 0.02
     assert np.array_equal(second, third)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from synthgen import answers, selfcheck
-from synthgen.evaluators import _extractors, fidelity, ranking, utility
+from synthgen.evaluators import _extractors, fidelity, leakage, ranking, utility
 
 Synthgen = Callable[..., Any]
 SKILLS = selfcheck.SKILLS
@@ -22,7 +22,16 @@ def test_every_metric_passes(synthgen: Synthgen) -> None:
     assert code == 0, err
     assert all(one["passed"] for one in told)
     metrics = {one["metric"] for one in told}
-    assert {*fidelity.BETTER, "accuracy", "auroc", "calibration_error", "ranking", "utility", "features"} <= metrics
+    assert {
+        *fidelity.BETTER,
+        "accuracy",
+        "auroc",
+        "calibration_error",
+        "ranking",
+        "utility",
+        "features",
+        "leakage",
+    } <= metrics
 
 
 def failed(part: Callable[[], Any]) -> set[str]:
@@ -41,6 +50,7 @@ def constant(**values: float) -> Callable[..., dict[str, float]]:
         (selfcheck.faithful, fidelity, "frechet", lambda one, other: 1.0, {"FD"}),
         (selfcheck.faithful, fidelity, "neighbourhoods", constant(), {"precision", "recall", "density", "coverage"}),
         (selfcheck.faithful, fidelity, "vendi", lambda values: 3.0, {"vendi"}),
+        (selfcheck.copied, leakage, "NEAR", 0.9, {"leakage"}),
         (selfcheck.judged, answers, "accuracy", lambda said, weights: np.full(len(weights), 0.9), {"accuracy"}),
         (selfcheck.judged, answers, "calibration_error", lambda said, weights: np.zeros(len(weights)),
          {"calibration_error"}),

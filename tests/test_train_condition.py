@@ -48,6 +48,17 @@ def condition(toy: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return train.fit(asked(xrays(place / "effusions", 14, deep=True), toy, out=place / "effusion"))
 
 
+def test_the_adapter_is_attacked_with_those_who_were_held_out(condition: Path) -> None:
+    told = json.loads((condition / "report" / "membership.json").read_text())
+    card = adapters.load_card(condition)
+    assert card.training["membership_auc"] == round(told["auc"]["value"], 3)
+    assert 0 <= told["auc"]["low"] <= told["auc"]["value"] <= told["auc"]["high"] <= 1
+    rows = json.loads((condition / "private" / "photos.json").read_text())
+    assert told["controls"] == sum(row["split"] == "held-out" for row in rows)
+    assert told["attacked"] + told["controls"] == len(rows)
+    assert told["baseline_auc"]["reason"] == "no image on one side"  # one patient held out is no two halves
+
+
 def test_a_condition_is_learned_in_the_words_of_the_modality(condition: Path) -> None:
     card = adapters.load_card(condition)
     assert (card.domain, card.category, card.trained_on["modality"], card.trained_on["grey"]) == (

@@ -209,6 +209,26 @@ class Base:
         pixels = (np.clip(drawn, 0, 1) * 255).round().astype(np.uint8)
         return [Picture(job, pixels[row], controls[row]) for row, job in enumerate(jobs)]
 
+    def redraw(self, pixels: np.ndarray, jobs: Sequence[Job], strength: float, settings: Any) -> np.ndarray:
+        """Image-to-image: (n, s, s, 3) uint8 pictures part of the way to noise and back, each with the words of a job.
+
+        strength  0 to 1, the share of num_inference_steps that is done
+        """
+        import torch
+        from diffusers import AutoPipelineForImage2Image
+
+        pipe = AutoPipelineForImage2Image.from_pipe(self._pipeline(False))
+        pipe.set_progress_bar_config(disable=True)
+        drawn, batch = [], int(settings["batch"])
+        for start in range(0, len(pixels), batch):
+            some = np.ascontiguousarray(pixels[start : start + batch])
+            options = self._options(jobs[start : start + batch], settings)
+            options = {key: value for key, value in options.items() if key not in ("height", "width")}
+            image = torch.from_numpy(some).permute(0, 3, 1, 2).float() / 255
+            with torch.no_grad():
+                drawn.append(pipe(image=image, strength=strength, **options).images)
+        return np.asarray((np.clip(np.concatenate(drawn), 0, 1) * 255).round().astype(np.uint8))
+
     def _options(self, jobs: Sequence[Job], settings: Any) -> dict[str, Any]:
         """What any pipeline is called with."""
         import torch

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from html import escape
+from pathlib import Path
 from typing import Any
 
 from synthgen.evaluators.accuracy import GRID
@@ -102,6 +103,32 @@ def fidelity(several: Sequence[_Found]) -> str:
         "fidelity", "Faithful and varied?", inner,
         "Distances are better when lower, the rest when higher; a value is called worse than real only where real "
         "pictures against real pictures, at the same number, rarely come to it.",
+    )  # fmt: skip
+
+
+def leakage(told: _Found, folders: Mapping[str, Path]) -> str:
+    """Whether real pictures of the evaluation are among the synthetic ones; the real ones are named and not shown."""
+    found = told["found"]
+    if not found:
+        return section("leakage", "Real pictures among them?", f"<p>Not measured: {escape(told['reason'])}.</p>")
+    verdict = "more than real pictures are" if found["beyond_null"] else "no more than real pictures are"
+    rows = [
+        ("close to a real picture", number(found["close"]), f"<b>{verdict}</b>" if found["beyond_null"] else verdict),
+        ("a real picture over again", str(found["same"]), "pictures"),
+        ("median distance to a real picture", f"{found['median']:.3f}", "grey levels"),
+        ("the same between real pictures", f"{found['median_real']:.3f}", "grey levels"),
+    ]
+    nearest = [
+        Shown(folders[item["run"]] / item["file"], f"{item['distance']:.3f} from {item['real']}", {})
+        for item in told["closest"]
+        if item["run"] in folders and (folders[item["run"]] / item["file"]).is_file()
+    ]
+    return section(
+        "leakage", "Real pictures among them?",
+        table(f"At 64 px; close means within {found['near']:.3f} grey levels", ("what", "found", ""), rows)
+        + f"<h3>Closest pairs</h3>{gallery('closest-real', nearest)}",
+        "Of the real pictures given to this evaluation. Far is not private: whether the photos that taught an adapter "
+        "come back is for the copy gate.",
     )  # fmt: skip
 
 

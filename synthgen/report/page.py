@@ -58,7 +58,7 @@ def page(
     names = ", ".join(document["names"])
     parts = [
         runs.validity(told) if told else "",
-        *(_evaluation(found, wrong) if found else ()),
+        *(_evaluation(found, wrong, folders) if found else ()),
         *((runs.labels(told), runs.coverage(told), runs.copies(told, folders)) if told else ()),
         section("gallery", "Pictures", gallery("pictures", shown)),
         *((runs.rights(told), runs.origin(told)) if told else ()),
@@ -76,11 +76,14 @@ def page(
     )
 
 
-def _evaluation(found: Mapping[str, Any], wrong: Mapping[str, Sequence[Shown]]) -> list[str]:
+def _evaluation(
+    found: Mapping[str, Any], wrong: Mapping[str, Sequence[Shown]], folders: Mapping[str, Path]
+) -> list[str]:
     return [
         evaluated.ranking(found),
         evaluated.utility(found["utility"]),
         evaluated.fidelity(found["fidelity"]),
+        evaluated.leakage(found["leakage"], folders),
         *(
             evaluated.classifier(place, name, judged, wrong.get(name, ()), judged["wrong"])
             for place, (name, judged) in enumerate(found["classifiers"].items())

@@ -9,6 +9,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from synthgen.evaluators.accuracy import Difference, Judged
 from synthgen.evaluators.fidelity import Fidelity
+from synthgen.evaluators.leakage import Leakage
 from synthgen.evaluators.ranking import Ranking
 from synthgen.evaluators.utility import Utility
 from synthgen.report.facts import RunFacts
@@ -26,11 +27,15 @@ def schema(name: str) -> dict[str, Any]:
         difference=_by_name(of(Difference)), wrong=WHOLE,
         failures=_list(_object(run=TEXT, file=TEXT, truth=TEXT, choice=TEXT, score=NUMBER)),
     )  # fmt: skip
+    leaks = _object(
+        reason=TEXT, found=_or_null(of(Leakage)),
+        closest=_list(_object(run=TEXT, file=TEXT, real=TEXT, distance=NUMBER)),
+    )  # fmt: skip
     evaluation = _object(
         label=TEXT, classes=_list(TEXT), sets=_object(synthetic=WHOLE, real=WHOLE),
         candidates=_object(count=WHOLE, steps=WHOLE, trained_on=WHOLE, tested_on=WHOLE), seed=WHOLE, seconds=NUMBER,
         remarks=_list(TEXT), classifiers=_by_name(classifier), ranking=of(Ranking), utility=_or_null(of(Utility)),
-        fidelity=_list(of(Fidelity)), left_out=_list(TEXT),
+        fidelity=_list(of(Fidelity)), leakage=leaks, left_out=_list(TEXT),
     )  # fmt: skip
     whole = _object(
         schema={"const": name}, names=_list(TEXT), runs=_list(of(RunFacts)), evaluation=_or_null(evaluation),
