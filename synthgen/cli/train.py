@@ -47,6 +47,35 @@ HOW = (  # how the one loop trains, whatever it learns from
     click.option("--seed", type=Whole(0, "seeds"), default=0, help="Same seed and photos, same adapter."),
     click.option("--out", type=FOLDER, default=None, show_default="adapters/NAME", help="Folder of the adapter."),
     click.option("--replace", is_flag=True, help="Replace an adapter of this name that was trained on other photos."),
+    click.option(
+        "--method",
+        default="lora",
+        help="lora, or rslora (scaled by alpha / root of the rank). diffusers loads both unmodified.",
+    ),
+    click.option(
+        "--optimizer",
+        default="adamw",
+        help="adamw, prodigy, schedule-free, or adamw8bit (needs CUDA and bitsandbytes).",
+    ),
+    click.option("--caption-dropout", type=click.FloatRange(0, 1), default=0.0, help="Share learned without words."),
+    click.option(
+        "--ema",
+        type=click.FloatRange(0, 1, max_open=True),
+        default=0.0,
+        help="Keep the mean of the weights over the steps, such as 0.98; 0: none.",
+    ),
+    click.option("--gradient-checkpointing", is_flag=True, help="Slower, in less memory."),
+    click.option(
+        "--masks",
+        default="auto",
+        help="Where the product is: auto (masks/NAME.png or alpha, else found), given, or off.",
+    ),
+    click.option(
+        "--patience",
+        type=Whole(0, "checks"),
+        default=5,
+        help="End after so many checks without a better one; 0: never. The best is kept.",
+    ),
     click.option("--ignore-blocks", is_flag=True, help="Train even where the check of the photos blocks."),
     click.option("--device", default="", show_default="found by itself", help="cuda, mps or cpu."),
     use,
@@ -79,6 +108,7 @@ def how(body: Any) -> Any:
 @click.option("--trigger", default="sks", help="Word that means the product in a prompt.")
 @click.option("--base", default="mini", help="Base model to adapt.")
 @click.option("--controlnet", default="", show_default="the base's own", help="Folder of a ControlNet for poses.")
+@click.option("--memory", default="full", help="How weights are held: full, half, lean or offload.")
 @click.option("--size", type=Whole(64, "px"), default=None, show_default="the base's own", help="Side to train at, px.")
 @click.option("--category", default="", show_default="from the folder's name", help="Kind of garment, such as shirt.")
 @click.option("--per-folder", is_flag=True, help="Train one adapter for each sub-folder of --images.")
