@@ -61,6 +61,7 @@ class TrainRequest:
     trigger: str = "sks"
     base: str = "mini"
     controlnet: str = ""  # folder of a ControlNet for poses, for a base that has none inside
+    memory: str = "full"
     size: int = 0  # px; 0: as the base draws
     rank: int = 0
     alpha: float = 0.0  # 0: as the rank, so that every program that reads the adapter agrees on its strength
@@ -99,7 +100,7 @@ def fit(request: TrainRequest) -> Path:
     A finished adapter of the same request is left as it is; an unfinished one is gone on with.
     Raises RequestError (photos, names), Refused (a licence says no), UnfitAdapter (the folder holds another training).
     """
-    module, identity = bases.find(request.base, request.controlnet)
+    module, identity = bases.find(request.base, request.controlnet, request.memory)
     request = _checked(request, module.RANK)
     module.require_trainable(identity, request.size)
     domain = rooms.member("domains", request.domain)

@@ -35,7 +35,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
      "export_set", "export_rights", "export_card", "answers", "intervals", "classifiers", "class_file",
      "predictions_file", "model_file", "candidates", "small_networks", "marks", "signing", "png_file",
      "perceptual_hash", "masks", "photo_quality", "photo_check", "caption_lint", "contact_sheet", "machine",
-     "text_length", "file_hash", "model_folder", "hub", "ldm_names",
+     "text_length", "file_hash", "model_folder", "hub", "ldm_names", "memory_modes",
      "grid"),
     ("mini",),
     ROOMS,

@@ -13,6 +13,7 @@ from synthgen.adapters import WEIGHTS
 from synthgen.bases._identity import Identity
 from synthgen.bases._process import STEPS
 from synthgen.errors import SynthgenError
+from synthgen.memory_modes import MODES
 from synthgen.types import AdapterUse, Job, Picture
 
 
@@ -28,10 +29,10 @@ class Base:
         self.parts, self.controlnet = pipe, controlnet
         self.size = family.side(identity)  # px; what is trained at, and what is drawn where nothing else is said
         self.train_steps = STEPS
+        self.mode = MODES[identity.memory]
         for part in (*self.models(), *([controlnet] if controlnet is not None else [])):
-            part.to(
-                device
-            ).eval()  # not frozen: oneDNN takes other kernels for frozen weights, and the last bits differ
+            part.to("cpu" if self.mode.offload else device)
+            part.eval()  # not frozen: oneDNN takes other kernels for frozen weights, and the last bits differ
         self._pipelines: dict[bool, Any] = {}
         self._plain: dict[str, tuple[Any, Any]] = {}  # module that an adapter changed -> its weight, and as it was
         self._process: Any = None
@@ -82,6 +83,12 @@ class Base:
         targets = named if isinstance(named, str) else list(named)
         config = LoraConfig(r=rank, lora_alpha=alpha, target_modules=targets, init_lora_weights=True)
         self.denoiser.add_adapter(config, adapter_name="default")
+        if self.mode.recompute:
+            self.denoiser.enable_gradient_checkpointing()
+            self.denoiser.train()  # the libraries recompute only then; no family has dropout
+        for value in self.denoiser.parameters():
+            if value.requires_grad:
+                value.data = value.data.float()  # small steps would be lost in bfloat16
         return {name: value for name, value in self.denoiser.named_parameters() if value.requires_grad}
 
     def use_adapter(self, used: bool) -> None:
@@ -246,5 +253,9 @@ class Base:
                 kind = getattr(diffusers, self.family.CONTROLLED)
                 pipe = kind(**self.parts.components, controlnet=self.controlnet, **self.family.options(self.parts))
             pipe.set_progress_bar_config(disable=True)
+            if self.mode.tiles:
+                pipe.vae.enable_tiling()
+            if self.mode.offload:
+                pipe.enable_model_cpu_offload(device=self.device)
             self._pipelines[steered] = pipe
         return self._pipelines[steered]

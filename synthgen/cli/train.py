@@ -79,6 +79,7 @@ def how(body: Any) -> Any:
 @click.option("--trigger", default="sks", help="Word that means the product in a prompt.")
 @click.option("--base", default="mini", help="Base model to adapt.")
 @click.option("--controlnet", default="", show_default="the base's own", help="Folder of a ControlNet for poses.")
+@click.option("--memory", default="full", help="How weights are held: full, half, lean or offload.")
 @click.option("--size", type=Whole(64, "px"), default=None, show_default="the base's own", help="Side to train at, px.")
 @click.option("--category", default="", show_default="from the folder's name", help="Kind of garment, such as shirt.")
 @click.option("--per-folder", is_flag=True, help="Train one adapter for each sub-folder of --images.")
