@@ -28,7 +28,6 @@ from synthgen import (
     images,
     licensee,
     licenses,
-    membership,
     optimizers,
     photo_check,
     photo_split,
@@ -40,6 +39,9 @@ from synthgen import (
     training_check,
     training_material,
     training_report,
+)
+from synthgen import (
+    membership as attacks,
 )
 from synthgen.caption_lint import Words
 from synthgen.card import Card
@@ -294,7 +296,7 @@ def _train(base: Any, module: Any, request: TrainRequest, lesson: Lesson, folder
         base.denoiser.enable_gradient_checkpointing()
     loop = Loop(base, material, _settings(request, steps, batch, rate))
     losses = loop.run(folder)
-    attack = membership.attack(base, train, held, folder, request.seed) if any(photo.group for photo in train) else {}
+    attack = attacks.attack(base, train, held, folder, request.seed) if any(photo.group for photo in train) else {}
     training_report.say(choice(losses.checks, material.held_units, steps, material.apart))
     after = training_report.test_pictures(base, lesson.domain, taught, request.seed)
     effect = float(np.abs(after.astype(np.float32) - before.astype(np.float32)).mean())
