@@ -24,7 +24,7 @@ ROOMS = ("bases", "conditioners", "domains", "gates", "exporters", "evaluators")
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("types", "errors", "resources", "rooms", "__init__"),
     # services
-    ("modalities", "case_table", "photo_split",
+    ("modalities", "case_table", "photo_split", "burned_in", "dicom_file", "identifiers", "deidentify",
          "images", "image_file", "photo_table", "rights_file", "toml_file", "captions", "recipes", "plan", "licenses",
      "license_record", "license_expressions", "license_reading", "share_alike", "civitai_flags", "licensee",
      "rights_report", "notices", "materials",
@@ -40,7 +40,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("mini",),
     ROOMS,
     ("engines",),
-    ("base_pull", "base_facts", "train", "training_loop", "training_material",
+    ("base_pull", "base_facts", "train", "training_loop", "training_material", "condition",
      "training_report", "generate", "adapter_choice", "evaluate", "report", "selfcheck", "evaluation_sets",
      "evaluation_parts", "export", "ingest", "verify", "revoke",
      "replay", "sweep", "blend"),
