@@ -28,6 +28,7 @@ from synthgen import (
     images,
     licensee,
     licenses,
+    membership,
     optimizers,
     photo_check,
     photo_split,
@@ -40,16 +41,13 @@ from synthgen import (
     training_material,
     training_report,
 )
-from synthgen import (
-    membership as attacks,
-)
 from synthgen.caption_lint import Words
 from synthgen.card import Card
 from synthgen.errors import RequestError, SynthgenError, UnfitAdapter, UnknownName
 from synthgen.masks import Mask
 from synthgen.progress import Progress
 from synthgen.provenance import canonical_json
-from synthgen.training_check import choice, membership
+from synthgen.training_check import choice
 from synthgen.training_loop import Loop, Material
 from synthgen.training_material import Lesson
 from synthgen.types import Asset, ImageSet, Rights, Taught
@@ -296,8 +294,8 @@ def _train(base: Any, module: Any, request: TrainRequest, lesson: Lesson, folder
         base.denoiser.enable_gradient_checkpointing()
     loop = Loop(base, material, _settings(request, steps, batch, rate))
     losses = loop.run(folder)
-    attack = attacks.attack(base, train, held, folder, request.seed) if any(photo.group for photo in train) else {}
     training_report.say(choice(losses.checks, material.held_units, steps, material.apart))
+    attack = membership.attack(base, train, held, folder, request.seed) if any(photo.group for photo in train) else {}
     after = training_report.test_pictures(base, lesson.domain, taught, request.seed)
     effect = float(np.abs(after.astype(np.float32) - before.astype(np.float32)).mean())
     training_report.write(folder, losses, before, after, kept)
@@ -375,7 +373,11 @@ def _judged(losses: checkpoint.Losses, material: Material, steps: int) -> dict[s
         "choice": choice(losses.checks, material.held_units, steps, material.apart),
         "stopped_at": losses.checks[-1].step,
         "divergence": training_check.divergence(kept, first),
-        "membership": {k: v for k, v in asdict(membership(first, kept, material.apart)).items() if v not in (None, "")},
+        "membership": {
+            k: v
+            for k, v in asdict(training_check.membership(first, kept, material.apart)).items()
+            if v not in (None, "")
+        },
     }
 
 
