@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from synthgen import bases, hub, licenses, model_folder
+from synthgen import bases, hub, licenses, memory_modes, model_folder
 from synthgen.errors import RequestError
 from synthgen.types import Asset
 
@@ -42,8 +42,17 @@ def of(name: str) -> dict[str, Any]:
     except RequestError as error:
         return {**told, "here": f"no: {error}"}
     counts = parameters(identity)
-    return {**told, "here": f"yes, sha256 {identity.sha256[:12]}", "side": f"{family.side(identity)} px",
-            "parameters": {part: f"{count:,}" for part, count in counts.items()}}  # fmt: skip
+    adapter, needs = _adapter(family, identity), {}
+    for mode_name, mode in memory_modes.MODES.items():
+        draws, trains = (size(memory_modes.at_least(mode, counts, numbers)) for numbers in (0, adapter))
+        needs[mode_name] = f"{draws} to draw" + ("" if mode.offload else f", {trains} to train")
+    return {
+        **told,
+        "memory at least": needs,
+        "here": f"yes, sha256 {identity.sha256[:12]}",
+        "side": f"{family.side(identity)} px",
+        "parameters": {part: f"{count:,}" for part, count in counts.items()},
+    }
 
 
 def _pose(family: Any) -> str:
@@ -57,6 +66,17 @@ def _training(family: Any, weights: Any) -> str:
     if weights is not None and weights.distilled:
         return f"no: {weights.distilled}; train on {family.INSTEAD}"
     return f"rank {family.RANK}, learning rate {family.LEARNING_RATE:g}, batch {family.BATCH}"
+
+
+def size(count: int) -> str:
+    """Bytes as a person says them."""
+    return f"{count / 1e9:.2f} GB"
+
+
+def _adapter(family: Any, identity: Any) -> int:
+    """How many numbers an adapter of the family's own rank has."""
+    places = family.places(identity)
+    return memory_modes.adapter_numbers(places, family.targeted(places), family.RANK)
 
 
 def parameters(identity: Any) -> dict[str, int]:

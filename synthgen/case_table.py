@@ -1,7 +1,7 @@
 """A table of cases beside medical pictures: whose picture it is and what is known of it.
 
-Columns: file_name, patient_id, finding, view, side, severity, sex, age_band (or age), site, split; others are left
-alone. The paths in `file_name` are meant from the table's folder or from the pictures'.
+Columns: file_name, patient_id, finding (or cell), view, side, severity, stain, sex, age_band (or age), site, split;
+others are left alone. The paths in `file_name` are meant from the table's folder or from the pictures'.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from synthgen.types import Photo
 NAMES = {  # column as it may be spelled -> label
     "patient_id": "patient_id", "patient": "patient_id", "patientid": "patient_id",
     "finding": "condition", "condition": "condition", "diagnosis": "condition", "label": "condition",
+    "cell": "condition", "stain": "stain",
     "view": "view", "view_position": "view", "viewposition": "view",
     "side": "side", "laterality": "side", "severity": "severity", "sex": "sex", "gender": "sex",
     "age_band": "age", "ageband": "age", "age": "age", "patient_age": "age",

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from synthgen import optimizers
 from synthgen.errors import RequestError, SynthgenError
 from synthgen.ledger import write_whole
+from synthgen.training_check import Check
 
 PLACE = Path("private") / "checkpoint"
 
@@ -25,6 +27,11 @@ class Settings:
     seed: int
     rank: int
     alpha: float
+    optimizer: str = "adamw"
+    method: str = "lora"
+    caption_dropout: float = 0.0  # share of pictures that are learned without a word
+    ema: float = 0.0  # how much of the mean of the weights each step keeps; 0: no mean
+    patience: int = 0  # checks without a better one, after which training ends; 0: never
 
 
 @dataclass
@@ -32,17 +39,29 @@ class Losses:
     """The course of a training, and the best weights seen on it."""
 
     training: list[float] = field(default_factory=list)
-    validation: list[list[float]] = field(default_factory=list)  # [step, loss]
+    checks: list[Check] = field(default_factory=list)
     best: float = float("inf")
     best_step: int = 0
     best_weights: dict[str, Any] = field(default_factory=dict)
+    averages: dict[str, Any] = field(default_factory=dict)  # of the weights over the steps, where they are kept
+    last_weights: dict[str, Any] = field(default_factory=dict)  # at the end, where they are not the best
 
-    def note(self, step: int, loss: float, parameters: Mapping[str, Any]) -> None:
-        """Keep a validation loss; keep the weights too where it is the lowest after the first step."""
-        self.validation.append([step, loss])
-        if step > 0 and loss < self.best:
-            self.best, self.best_step = loss, step
+    @property
+    def validation(self) -> list[list[float]]:
+        """[step, held-out loss] of each check."""
+        return [[check.step, check.loss] for check in self.checks]
+
+    def note(self, check: Check, parameters: Mapping[str, Any]) -> None:
+        """Keep a check; keep the weights too where its loss is the lowest after the first step."""
+        self.checks.append(check)
+        if check.step > 0 and check.loss < self.best:
+            self.best, self.best_step = check.loss, check.step
             self.best_weights = {name: value.detach().clone() for name, value in parameters.items()}
+
+    def keep_last(self, parameters: Mapping[str, Any]) -> None:
+        """Keep the weights at the end beside the best ones, where they are others."""
+        if self.checks[-1].step != self.best_step:
+            self.last_weights = {name: value.detach().clone() for name, value in parameters.items()}
 
     def restore(self, parameters: Mapping[str, Any]) -> None:
         """Put the best weights back. Raises SynthgenError where no step gave a finite loss."""
@@ -51,8 +70,13 @@ class Losses:
                 "training diverged: no step gave a finite loss. Lower --learning-rate, with --replace. The photos are "
                 "untouched."
             )
-        for name, value in parameters.items():
-            value.data.copy_(self.best_weights[name])
+        put(parameters, self.best_weights)
+
+
+def put(parameters: Mapping[str, Any], weights: Mapping[str, Any]) -> None:
+    """Set parameters to these weights."""
+    for name, value in parameters.items():
+        value.data.copy_(weights[name])
 
 
 def prepare(folder: Path, digest: str) -> None:
@@ -79,20 +103,18 @@ def save(folder: Path, step: int, parameters: Mapping[str, Any], optimizer: Any,
 
     tensors = {f"now.{name}": value.detach() for name, value in parameters.items()}
     tensors |= {f"best.{name}": value for name, value in losses.best_weights.items()}
-    for name, value in parameters.items():
-        kept = optimizer.state[value]
-        if (
-            not kept
-        ):  # no gradient has reached it: in the last block of Qwen-Image what becomes of the words is not read
-            continue
-        tensors[f"first.{name}"], tensors[f"second.{name}"] = kept["exp_avg"], kept["exp_avg_sq"]
+    tensors |= {f"mean.{name}": value for name, value in losses.averages.items()}
+    held, numbers = optimizers.state(optimizer, parameters)
+    tensors |= {f"optimizer.{name}": value for name, value in held.items()}
     place = folder / PLACE
     weights = f"step-{step:06d}.safetensors"
     try:
         write_whole(place / weights, to_bytes({name: value.cpu().contiguous() for name, value in tensors.items()}))
         told = {
-            "step": step, "weights": weights, "training": losses.training, "validation": losses.validation,
+            "step": step, "weights": weights, "training": losses.training,
+            "checks": [asdict(check) for check in losses.checks],
             "best": losses.best, "best_step": losses.best_step,
+            "optimizer": numbers,
         }  # fmt: skip
         write_whole(place / "state.json", json.dumps(told).encode())
     except OSError as error:
@@ -104,7 +126,6 @@ def save(folder: Path, step: int, parameters: Mapping[str, Any], optimizer: Any,
 
 def load(folder: Path, parameters: Mapping[str, Any], optimizer: Any) -> tuple[Losses, int]:
     """(losses so far, steps done): put the last checkpoint back, or start at nothing."""
-    import torch
     from safetensors.torch import load_file
 
     state = folder / PLACE / "state.json"
@@ -114,15 +135,16 @@ def load(folder: Path, parameters: Mapping[str, Any], optimizer: Any) -> tuple[L
     tensors = load_file(state.parent / told["weights"])
     for name, value in parameters.items():
         value.data.copy_(tensors[f"now.{name}"])
-        if f"first.{name}" not in tensors:
-            continue
-        optimizer.state[value] = {
-            "step": torch.tensor(float(told["step"])),
-            "exp_avg": tensors[f"first.{name}"].to(value.device),
-            "exp_avg_sq": tensors[f"second.{name}"].to(value.device),
-        }
-    best = {name: tensors[f"best.{name}"] for name in parameters if f"best.{name}" in tensors}
-    return Losses(told["training"], told["validation"], told["best"], told["best_step"], best), told["step"]
+    optimizers.restore(optimizer, parameters, _part(tensors, "optimizer."), told["optimizer"])
+    best = _part(tensors, "best.")
+    checks = [Check(row["step"], tuple(row["held"]), tuple(row["learned"])) for row in told["checks"]]
+    return Losses(
+        told["training"], checks, told["best"], told["best_step"], best, averages=_part(tensors, "mean.")
+    ), told["step"]
+
+
+def _part(tensors: Mapping[str, Any], start: str) -> dict[str, Any]:
+    return {name.removeprefix(start): value for name, value in tensors.items() if name.startswith(start)}
 
 
 def clear(folder: Path) -> None:

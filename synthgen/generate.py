@@ -53,6 +53,7 @@ class GenerateRequest:
     count: int
     pipeline: str = ""
     base: str = ""
+    memory: str = "full"  # one of memory_modes.MODES
     controlnet: str = ""  # folder of a ControlNet for poses, for a base that has none inside
     adapters: tuple[str, ...] = ()
     no_adapter: bool = False
@@ -164,7 +165,7 @@ def _prepare(request: GenerateRequest) -> Prepared:
     uses = adapter_choice.chosen(request)
     sweeps = sweep.parse(request.sweep, uses)
     cards = tuple(adapters.load_card(use.path) for use in uses)
-    module, identity = bases.find(request.base or _base_of(cards), request.controlnet)
+    module, identity = bases.find(request.base or _base_of(cards), request.controlnet, request.memory)
     uses = adapter_choice.blocks(request.block_weight, uses, module.places(identity) if request.block_weight else ())
     fits = adapter_choice.fits(uses, cards, module, identity, request)
     recipe = _recipe(request, cards, module.settings(identity))

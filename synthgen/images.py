@@ -106,10 +106,17 @@ def greyed(picture: Picture) -> Picture:
 
 
 def square(image: Image.Image, size: int) -> Image.Image:
-    """RGB size x size: resized without distortion, the rest filled with the median colour of the edges it adjoins."""
+    """size x size: resized without distortion, the rest filled with the median colour of the edges it adjoins.
+
+    RGB; an RGBA picture, whose alpha tells where the product is, stays RGBA and is filled with alpha 0.
+    """
     import numpy as np
     from PIL import Image
 
+    if image.mode == "RGBA":
+        layered = square(image.convert("RGB"), size)
+        layered.putalpha(_squared_mask(image.getchannel("A"), size))
+        return layered
     image = image.convert("RGB")
     width, height = image.size
     scale = size / max(width, height)
@@ -125,8 +132,20 @@ def square(image: Image.Image, size: int) -> Image.Image:
     return padded
 
 
+def _squared_mask(mask: Image.Image, size: int) -> Image.Image:
+    from PIL import Image
+
+    scale = size / max(mask.size)
+    fitted = (max(1, round(mask.width * scale)), max(1, round(mask.height * scale)))
+    padded = Image.new("L", (size, size), 0)
+    padded.paste(mask.resize(fitted, Image.Resampling.BILINEAR), ((size - fitted[0]) // 2, (size - fitted[1]) // 2))
+    return padded
+
+
 def views(image: Image.Image, count: int, size: int, seed: int, mirror: float = 0.5) -> list[np.ndarray]:
     """Training views of one picture: `count` arrays (size, size, 3) uint8, the same for the same seed.
+
+    An RGBA picture gives arrays (size, size, 4): the alpha, where the product is, moves with what it lies on.
 
     The first is the picture as it is, squared. The others are mirrored, turned, scaled and shifted a little, edges
     continued, and lit a little differently; hue and pattern stay, because they are the product.
@@ -138,7 +157,11 @@ def views(image: Image.Image, count: int, size: int, seed: int, mirror: float = 
     if count < 2:
         return [plain.copy()] * max(count, 0)
     vary = _variation(seed, mirror)
-    return [plain.copy(), *(np.ascontiguousarray(vary(image=plain)["image"]) for _ in range(count - 1))]
+    colours = np.ascontiguousarray(plain[..., :3])
+    if plain.shape[2] == 3:
+        return [plain.copy(), *(np.ascontiguousarray(vary(image=colours)["image"]) for _ in range(count - 1))]
+    made = [vary(image=colours, mask=np.ascontiguousarray(plain[..., 3])) for _ in range(count - 1)]
+    return [plain.copy(), *(np.dstack([one["image"], one["mask"]]) for one in made)]
 
 
 def _variation(seed: int, mirror: float) -> Any:

@@ -6,6 +6,7 @@ mask hides the product from the training, no mask merely lets it see the ground.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -61,7 +62,7 @@ def of(path: Path, image: Image.Image, find: bool = True) -> Mask:
         return Mask(_read(given, image), "file")
     if (alpha := _alpha(path)) is not None:
         return Mask(alpha, "alpha")
-    return found(image) if find else _none(image, "none was given")
+    return found(image) if find else _none("none was given")
 
 
 def beside(path: Path) -> Path | None:
@@ -82,7 +83,7 @@ def found(image: Image.Image) -> Mask:
     doubts = [_doubt(solid, lab) for solid in answers]
     trusted = [solid for solid, why in zip(answers, doubts, strict=True) if not why]
     if not trusted:
-        return _none(image, doubts[0])
+        return _none(doubts[0])
     best = max(trusted, key=lambda solid: _clearness(solid, lab))
     return Mask(cv2.GaussianBlur(best.astype(np.float32), (0, 0), 0.7), "found")
 
@@ -253,15 +254,22 @@ def _alpha(path: Path) -> np.ndarray | None:
     return share if 0.002 < share.mean() < 0.995 else None
 
 
-def _none(image: Image.Image, reason: str) -> Mask:
+def _none(reason: str) -> Mask:
     import numpy as np
 
-    return Mask(np.ones((image.height, image.width), np.float32), "", reason)
+    return Mask(np.ones((16, 16), np.float32), "", reason)
 
 
-def at_latents(masks: np.ndarray, side: int) -> Any:
-    """(n, s, s) uint8 masks -> (n, 1, side, side) float32 shares: what part of each latent's place is product."""
+def at_latents(masks: np.ndarray, latents: Any) -> Any:
+    """(n, s, s) uint8 masks -> float32 shares in the form of the latents: what part of each place is product.
+
+    latents  (n, c, h, w), or (n, h * w, c) of families whose network reads a row of places; squares
+    Returns (n, 1, h, w), or (n, h * w, 1).
+    """
     import torch
 
+    rows = latents.dim() == 3
+    side = math.isqrt(latents.shape[1]) if rows else latents.shape[-1]
     grey = torch.from_numpy(masks)[:, None].float() / 255
-    return torch.nn.functional.adaptive_avg_pool2d(grey, side)
+    share = torch.nn.functional.adaptive_avg_pool2d(grey, side).to(latents.device)
+    return share.flatten(2).transpose(1, 2) if rows else share

@@ -50,10 +50,10 @@ MODALITIES: dict[str, Modality] = {
         Modality(
             "blood-smear",
             "blood smear",
-            normal="red cells",
+            normal="no white cell",
             conditions={
                 "neutrophil": "neutrophil", "lymphocyte": "lymphocyte", "monocyte": "monocyte",
-                "eosinophil": "eosinophil", "basophil": "basophil", "platelets": "platelets",
+                "eosinophil": "eosinophil", "basophil": "basophil",
             },
             views=("thin", "thick"),
         ),

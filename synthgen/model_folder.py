@@ -109,11 +109,10 @@ def part_weights(place: Path, variant: str = "") -> list[Path]:
 
 def files(folder: ModelFolder) -> dict[str, Path]:
     """Path inside the folder -> file, for every file that decides a picture."""
-    found = {INDEX: folder.path / INDEX}
+    found = settings_files(folder)
     for part in sorted(folder.parts):
-        own = [file for file in sorted((folder.path / part).iterdir()) if _is_setting(file)]
-        found |= {f"{part}/{file.name}": file for file in (*own, *weights(folder, part))}
-    return found
+        found |= {f"{part}/{file.name}": file for file in weights(folder, part)}
+    return dict(sorted(found.items()))
 
 
 def headers(paths: Sequence[Path]) -> dict[str, tuple[int, ...]]:
@@ -134,13 +133,29 @@ def headers(paths: Sequence[Path]) -> dict[str, tuple[int, ...]]:
 
 def places(folder: ModelFolder, parts: Sequence[str]) -> dict[str, tuple[int, ...]]:
     """Where a LoRA may attach: "unet.MODULE" -> shape of the weight there, for these parts."""
-    found = {}
+    found: dict[str, tuple[int, ...]] = {}
     for part in parts:
         level = "text_model." if folder.parts.get(part) == "CLIPTextModel" else ""  # transformers 5 has it no more
-        for name, shape in headers(weights(folder, part)).items():
-            module, _, kind = name.removeprefix(level).rpartition(".")
-            if kind == "weight" and len(shape) >= 2 and not module.endswith(("embedding", "embed_tokens", "shared")):
-                found[f"{part}.{module}"] = shape
+        shapes = headers(weights(folder, part))
+        found |= matrices(part, {name.removeprefix(level): shape for name, shape in shapes.items()})
+    return found
+
+
+def matrices(part: str, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
+    """ "part.MODULE" -> shape, of those weights that a LoRA may attach to."""
+    found = {}
+    for name, shape in shapes.items():
+        module, _, kind = name.rpartition(".")
+        if kind == "weight" and len(shape) >= 2 and not module.endswith(("embedding", "embed_tokens", "shared")):
+            found[f"{part}.{module}"] = shape
+    return found
+
+
+def settings_files(folder: ModelFolder) -> dict[str, Path]:
+    """Path inside the folder -> file, for every file that decides a picture and holds no weight."""
+    found = {INDEX: folder.path / INDEX}
+    for part in sorted(folder.parts):
+        found |= {f"{part}/{file.name}": file for file in sorted((folder.path / part).iterdir()) if _is_setting(file)}
     return found
 
 

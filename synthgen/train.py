@@ -11,8 +11,9 @@ from __future__ import annotations
 import hashlib
 import math
 import time
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from synthgen import (
     licensee,
     licenses,
     membership,
+    optimizers,
     photo_check,
     photo_split,
     private_photos,
@@ -35,20 +37,25 @@ from synthgen import (
     rooms,
     run_lock,
     text_length,
+    training_check,
+    training_material,
     training_report,
 )
 from synthgen.caption_lint import Words
 from synthgen.card import Card
-from synthgen.errors import RequestError, SynthgenError, UnfitAdapter
+from synthgen.errors import RequestError, SynthgenError, UnfitAdapter, UnknownName
+from synthgen.masks import Mask
 from synthgen.progress import Progress
 from synthgen.provenance import canonical_json
+from synthgen.training_check import choice
 from synthgen.training_loop import Loop, Material
-from synthgen.types import Asset, ImageSet, Photo, Rights, Taught
+from synthgen.training_material import Lesson
+from synthgen.types import Asset, ImageSet, Rights, Taught
 from synthgen.vocabulary import CATEGORIES, category_of
 
-LEAST_VIEWS = 48  # a few photos are shown in this many views, many photos in two views each
-CHECKED = 12  # held-out photos that the validation loss is taken on
-PRESERVED = 16  # pictures of the class, drawn by the base itself, that must not change
+METHODS = ("lora", "rslora")
+MASKS = ("auto", "given", "off")  # given, else found on a plain ground; only given; the ground is learned too
+PATIENCE = 5
 LEAST_EFFECT = 1.0  # grey levels (0 to 255) that the adapter must change test pictures by, on average
 
 
@@ -61,6 +68,7 @@ class TrainRequest:
     trigger: str = "sks"
     base: str = "mini"
     controlnet: str = ""  # folder of a ControlNet for poses, for a base that has none inside
+    memory: str = "full"
     size: int = 0  # px; 0: as the base draws
     rank: int = 0
     alpha: float = 0.0  # 0: as the rank, so that every program that reads the adapter agrees on its strength
@@ -75,22 +83,18 @@ class TrainRequest:
     reading: str = "strict"
     rights: Rights | None = None
     category: str = ""
+    method: str = "lora"  # one of METHODS
+    optimizer: str = "adamw"  # one of optimizers.NAMES
+    caption_dropout: float = 0.0
+    ema: float = 0.0
+    gradient_checkpointing: bool = False
+    masks: str = "auto"  # one of MASKS
+    patience: int = PATIENCE  # checks without a better one, after which training ends; 0: never
     ignore_blocks: bool = False  # train whatever the check of the photos says
     domain: str = "apparel"
     told: Mapping[str, Any] = field(
         default_factory=dict
     )  # what the domain wants to know: condition, modality, metadata
-
-
-@dataclass(frozen=True)
-class Lesson:
-    """What is to be learned: the photos with their captions, and the domain whose words these are."""
-
-    photos: ImageSet
-    domain: Any
-    taught: Taught
-    kept: Taught  # what the base draws of the class, and must go on to draw
-    digest: str
 
 
 def fit(request: TrainRequest) -> Path:
@@ -99,7 +103,7 @@ def fit(request: TrainRequest) -> Path:
     A finished adapter of the same request is left as it is; an unfinished one is gone on with.
     Raises RequestError (photos, names), Refused (a licence says no), UnfitAdapter (the folder holds another training).
     """
-    module, identity = bases.find(request.base, request.controlnet)
+    module, identity = bases.find(request.base, request.controlnet, request.memory)
     request = _checked(request, module.RANK)
     module.require_trainable(identity, request.size)
     domain = rooms.member("domains", request.domain)
@@ -117,12 +121,12 @@ def fit(request: TrainRequest) -> Path:
             news = _restate(folder, photos)
             training_report.say(f"{folder} is already trained on these photos; {news}.")
             return folder
-        _check(request, module, identity, photos)
+        report = _check(request, module, identity, photos)
         base = module.load(identity, request.device)
         base.size = request.size or base.size
         checkpoint.prepare(folder, digest)
         kept = getattr(module, "TAUGHT", {}).get(request.domain, taught)
-        _train(base, module, request, Lesson(photos, domain, taught, kept, digest), folder)
+        _train(base, module, request, Lesson(photos, domain, taught, kept, digest, _masks(request, report)), folder)
     finally:
         lock.release()
     return folder
@@ -136,6 +140,10 @@ def _checked(request: TrainRequest, rank: int) -> TrainRequest:
     for name, value in (("--learning-rate", request.learning_rate), ("--alpha", request.alpha)):
         if not math.isfinite(value) or value < 0:
             raise RequestError(f"{name} is {value}; wanted a number above 0.")
+    known = {"masks": MASKS, "method": METHODS, "optimizer": optimizers.NAMES}
+    for name, names in known.items():
+        if getattr(request, name) not in names:
+            raise UnknownName(f"--{name}", getattr(request, name), names)
     if not 0 <= request.seed < 2**53:
         raise RequestError(f"--seed is {request.seed}; wanted a whole number from 0 to 2^53 - 1.")
     rank = request.rank or rank
@@ -169,7 +177,7 @@ def _looked(
     request: TrainRequest, module: Any, identity: Any, photos: ImageSet, progress: Progress
 ) -> photo_check.Report:
     words = Words(request.trigger, *text_length.of(identity.folder))
-    flat = request.domain == "apparel"  # a product lies on its ground; an X-ray has none
+    flat = request.domain == "apparel" and request.masks == "auto"  # a product lies on its ground; an X-ray has none
     return photo_check.look(photos, request.size or module.side(identity), words, find=flat, tell=progress.step)
 
 
@@ -183,6 +191,18 @@ def _check(request: TrainRequest, module: Any, identity: Any, photos: ImageSet) 
     if not request.ignore_blocks:
         report.require()
     return report
+
+
+def _masks(request: TrainRequest, report: photo_check.Report) -> dict[Path, Mask]:
+    """The masks that training uses, by photo; said once."""
+    if request.masks == "off":
+        return {}
+    known = {look.photo.path: look.mask for look in report.looks if look.mask.source}
+    if known:
+        told = Counter(mask.source for mask in known.values())
+        listed = ", ".join(f"{count} {source}" for source, count in sorted(told.items()))
+        training_report.say(f"masks: {listed}; beside the product the ground counts {training_material.GROUND:.0%}")
+    return known
 
 
 def _assets(identity: Any, photos: ImageSet) -> list[Asset]:
@@ -202,8 +222,16 @@ def _digest(request: TrainRequest, photos: ImageSet, identity: Any) -> str:
         **({"domain": request.domain} if request.domain != "apparel" else {}),
         **({"size": request.size} if request.size else {}),
         **identity.control_hash(),
+        **_chosen(request),
     }  # fmt: skip
     return hashlib.sha256(canonical_json(told).encode()).hexdigest()
+
+
+def _chosen(request: TrainRequest) -> dict[str, Any]:
+    """The ways of training that are not the usual ones."""
+    usual = {entry.name: entry.default for entry in fields(TrainRequest)}
+    names = ("method", "optimizer", "caption_dropout", "ema", "masks", "patience")
+    return {name: getattr(request, name) for name in names if getattr(request, name) != usual[name]}
 
 
 def _folder(request: TrainRequest, photos: ImageSet) -> Path:
@@ -257,17 +285,21 @@ def _train(base: Any, module: Any, request: TrainRequest, lesson: Lesson, folder
     train, held = photo_split.divide(kept, request.seed)
     batch = request.batch or module.BATCH
     steps = request.steps or module.steps(len(kept))
-    rate = request.learning_rate or module.LEARNING_RATE
+    rate = optimizers.rate(request.optimizer, request.learning_rate, module.LEARNING_RATE)
     training_report.say(f"{len(train)} photos to learn from, {len(held)} held out; {steps} steps of {batch}")
-    material = _material(base, train, held, lesson, request.seed)
+    material = training_material.make(base, train, held, lesson, request.seed)
     private_photos.remember(folder, train, held, base.size)
     before = training_report.test_pictures(base, lesson.domain, taught, request.seed)
-    loop = Loop(base, material, checkpoint.Settings(steps, batch, rate, request.seed, request.rank, request.alpha))
+    if request.gradient_checkpointing:
+        base.denoiser.enable_gradient_checkpointing()
+    loop = Loop(base, material, _settings(request, steps, batch, rate))
     losses = loop.run(folder)
+    training_report.say(choice(losses.checks, material.held_units, steps, material.apart))
     attack = membership.attack(base, train, held, folder, request.seed) if any(photo.group for photo in train) else {}
     after = training_report.test_pictures(base, lesson.domain, taught, request.seed)
     effect = float(np.abs(after.astype(np.float32) - before.astype(np.float32)).mean())
     training_report.write(folder, losses, before, after, kept)
+    training_report.curve(folder, losses, material)
     if effect < LEAST_EFFECT:
         raise SynthgenError(
             f"{folder}: the adapter changes test pictures by {effect:.2f} grey levels of 255; wanted {LEAST_EFFECT:g} "
@@ -276,6 +308,7 @@ def _train(base: Any, module: Any, request: TrainRequest, lesson: Lesson, folder
         )
     rights = asdict(photos.rights)
     (folder / card.NAME).unlink(missing_ok=True)  # of an adapter that is replaced: its weights go next
+    _save_last(base, loop, losses, folder)
     base.save_adapter(folder)
     adapters.save(
         folder,
@@ -293,45 +326,62 @@ def _train(base: Any, module: Any, request: TrainRequest, lesson: Lesson, folder
             training={
                 "digest": lesson.digest, "steps": steps, "batch": batch, "learning_rate": rate,
                 "seed": str(request.seed), "seconds": round(time.monotonic() - began, 1), "device": base.device,
-                "effect": round(effect, 2),
+                "effect": round(effect, 2), **_chosen(request),
                 **({"membership_auc": round(attack["auc"]["value"], 3)} if attack else {}),
             },
-            losses={"best_step": losses.best_step, "best_validation": losses.best, "validation": losses.validation},
+            losses={
+                "best_step": losses.best_step, "best_validation": losses.best, "validation": losses.validation,
+                **_judged(losses, material, steps),
+            },
         ),
     )  # fmt: skip
     checkpoint.clear(folder)
+
+
+def _settings(request: TrainRequest, steps: int, batch: int, rate: float) -> checkpoint.Settings:
+    return checkpoint.Settings(
+        steps,
+        batch,
+        rate,
+        request.seed,
+        request.rank,
+        request.alpha,
+        request.optimizer,
+        request.method,
+        request.caption_dropout,
+        request.ema,
+        request.patience,
+    )
+
+
+def _save_last(base: Any, loop: Loop, losses: checkpoint.Losses, folder: Path) -> None:
+    """private/last.safetensors: the weights at the end, where they are not the ones that are kept."""
+    target = folder / "private" / "last.safetensors"
+    target.unlink(missing_ok=True)
+    if losses.last_weights:
+        checkpoint.put(loop.parameters, losses.last_weights)
+        beside = folder / "private" / "last"
+        base.save_adapter(beside).replace(target)
+        beside.rmdir()
+        checkpoint.put(loop.parameters, losses.best_weights)
+
+
+def _judged(losses: checkpoint.Losses, material: Material, steps: int) -> dict[str, Any]:
+    """What a card says of the choice: why, how far training and validation part, what it gives away."""
+    first, kept = losses.checks[0], training_check.best(losses.checks)
+    return {
+        "choice": choice(losses.checks, material.held_units, steps, material.apart),
+        "stopped_at": losses.checks[-1].step,
+        "divergence": training_check.divergence(kept, first),
+        "membership": {
+            k: v
+            for k, v in asdict(training_check.membership(first, kept, material.apart)).items()
+            if v not in (None, "")
+        },
+    }
 
 
 def _learned(taught: Taught) -> dict[str, Any]:
     """What a card says beside the rights: labels that captions have told, and of a medical set its modality."""
     labels = {"labels": {axis: list(values) for axis, values in taught.labels.items()}} if taught.labels else {}
     return {"modality": taught.modality, "grey": taught.grey, **labels} if taught.modality else labels
-
-
-def _material(base: Any, train: list[Photo], held: list[Photo], lesson: Lesson, seed: int) -> Material:
-    import torch
-
-    mirror = lesson.domain.mirror(lesson.taught)
-    held = held if held is train else held[:CHECKED]
-    per_photo = max(2, math.ceil(LEAST_VIEWS / len(train)))
-    size, latents, texts = base.size, [], []
-    with Progress(len(train) + len(held) + 1, "prepare", "photos") as progress:
-        for number, photo in enumerate(train):
-            views = images.views(images.pixels(photo), per_photo, size, seed * 1009 + number, mirror)
-            latents.append(base.encode_pixels(np.stack(views)))
-            texts += [photo.caption] * per_photo
-            progress.step()
-        checks = []
-        seen = int(held is train)  # a photo's first view is the photo itself, which training has
-        for number, photo in enumerate(held):
-            count = max(1 + seen, 4 // len(held)) + seen
-            views = images.views(images.pixels(photo), count, size, seed * 1009 + 500_000 + number, mirror)
-            checks += [(view, photo.caption) for view in views[seen:]]
-            progress.step()
-        kept, said = training_report.class_pictures(base, lesson.domain, lesson.kept, PRESERVED, seed)
-        progress.step()
-    held_words = base.encode_texts([caption for _, caption in checks])
-    return Material(
-        torch.cat(latents), base.encode_texts(texts), base.encode_pixels(np.stack([view for view, _ in checks])),
-        held_words, base.encode_pixels(kept), base.encode_texts(said),
-    )  # fmt: skip

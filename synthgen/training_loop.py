@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from synthgen import checkpoint
+from synthgen import checkpoint, optimizers
 from synthgen.progress import Progress
+from synthgen.training_check import Check, stalled
 
 PRESERVED_PER_BATCH = 2  # pictures of the class, drawn by the base itself, that must not change
+CHECKED = 12  # learned photos that a check looks at
+PAUSE = 20  # steps between checks at least
 CHECK_TIMES = (0.9, 0.65, 0.4, 0.15)  # of the schedule, for the validation loss; noise is fixed too
 
 
@@ -26,6 +31,11 @@ class Material:
     held_words: Any
     kept_latents: Any  # pictures of the class by the base itself
     kept_words: Any
+    held_units: tuple[int, ...]  # photo of each held-out view
+    firsts: tuple[int, ...]  # rows of `latents` that are photos as they are: checks take a dozen of them
+    apart: bool  # whether held-out views are of photos that were not learned from
+    where: Any = None  # how much each place of `latents` counts, or None
+    held_where: Any = None
 
 
 class Loop:
@@ -36,38 +46,76 @@ class Loop:
 
         self.base, self.material, self.settings = base, material, settings
         torch.manual_seed(settings.seed)
-        self.parameters = base.add_adapter(settings.rank, settings.alpha)
-        self.optimizer = torch.optim.AdamW(
-            self.parameters.values(), lr=settings.learning_rate, betas=(0.9, 0.99), weight_decay=1e-4
-        )
-        self.epoch = max(20, math.ceil(len(material.latents) / settings.batch))
+        self.parameters = base.add_adapter(settings.rank, settings.alpha, settings.method)
+        self.optimizer = optimizers.build(settings.optimizer, self.parameters.values(), settings.learning_rate)
+        if hasattr(self.optimizer, "train"):
+            self.optimizer.train()
+        self.averages: dict[str, Any] = {}
+        self.epoch = max(PAUSE, math.ceil(len(material.latents) / settings.batch))
 
     def run(self, folder: Path) -> checkpoint.Losses:
         """Train to the end and leave the best weights, by validation loss, in the base."""
-        import torch
-
         losses, first = checkpoint.load(folder, self.parameters, self.optimizer)
-        if not losses.validation:
-            losses.note(0, self.validate(), self.parameters)
+        if not losses.checks:
+            losses.note(self.check(0), self.parameters)
+        self.averages = losses.averages
         with Progress(self.settings.steps, "train", "steps", already=first) as progress:
             for step in range(first, self.settings.steps):
-                warm = min(1.0, (step + 1) / 10)
-                decay = 0.1 + 0.9 * min(1.0, (self.settings.steps - step) / (0.4 * self.settings.steps))
-                for group in self.optimizer.param_groups:
-                    group["lr"] = self.settings.learning_rate * warm * decay
-                loss = self.step_loss(step)
-                self.optimizer.zero_grad()
-                loss.backward()
-                torch.nn.utils.clip_grad_norm_(self.parameters.values(), 1.0)
-                self.optimizer.step()
-                losses.training.append(round(loss.item(), 5))
+                if stalled(losses.checks, self.settings.patience):
+                    break
+                losses.training.append(round(self.step(step), 5))
                 last = step + 1 == self.settings.steps
                 if (step + 1) % self.epoch == 0 or last:
-                    losses.note(step + 1, self.validate(), self.parameters)
+                    with self._judged():
+                        losses.note(self.check(step + 1), self.parameters)
                     checkpoint.save(folder, step + 1, self.parameters, self.optimizer, losses)
-                progress.step(1, f"loss {losses.training[-1]:.3f}, held-out {losses.validation[-1][1]:.4f}")
+                progress.step(1, f"loss {losses.training[-1]:.3f}, held-out {losses.checks[-1].loss:.4f}")
+        with self._judged():
+            losses.keep_last(self.parameters)
         losses.restore(self.parameters)
         return losses
+
+    def step(self, step: int) -> float:
+        """One step of the optimizer; the loss before it."""
+        import torch
+
+        share = optimizers.schedule(self.settings.optimizer, step, self.settings.steps)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.settings.learning_rate * share
+        loss = self.step_loss(step)
+        self.optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.parameters.values(), 1.0)
+        self.optimizer.step()
+        self._average(step)
+        return float(loss.item())
+
+    def _average(self, step: int) -> None:
+        """The mean of the weights over the steps, the latest counting most; its memory grows as training does."""
+        if not self.settings.ema:
+            return
+        kept = min(self.settings.ema, (1 + step) / (10 + step))
+        for name, value in self.parameters.items():
+            if name in self.averages:
+                self.averages[name].lerp_(value.detach(), 1 - kept)
+            else:
+                self.averages[name] = value.detach().clone()
+
+    @contextmanager
+    def _judged(self) -> Iterator[None]:
+        """The weights that are judged and kept, in place of those that are trained: their mean, where one is taken."""
+        trained = {name: value.detach().clone() for name, value in self.parameters.items()} if self.averages else {}
+        if trained:
+            checkpoint.put(self.parameters, self.averages)
+        if hasattr(self.optimizer, "eval"):
+            self.optimizer.eval()
+        try:
+            yield
+        finally:
+            if hasattr(self.optimizer, "train"):
+                self.optimizer.train()
+            if trained:
+                checkpoint.put(self.parameters, trained)
 
     def step_loss(self, step: int) -> Any:
         """Loss of one batch: the product's views, and the class as the base itself sees it."""
@@ -76,7 +124,9 @@ class Loop:
         rng = np.random.default_rng([self.settings.seed, step, 5])
         product = max(1, self.settings.batch - PRESERVED_PER_BATCH)
         chosen = torch.from_numpy(rng.integers(len(self.material.latents), size=product))
-        loss = self.base.loss(*self._draw(self.material.latents[chosen], self.material.words[chosen], rng)).mean()
+        drawn = self._draw(self.material.latents[chosen], self.material.words[self._said(chosen, step)], rng)
+        where = None if self.material.where is None else self.material.where[chosen]
+        loss = self.base.loss(*drawn, where).mean()
         kept = torch.from_numpy(rng.integers(len(self.material.kept_latents), size=PRESERVED_PER_BATCH))
         return (
             loss
@@ -86,6 +136,16 @@ class Loop:
             ).mean()
         )
 
+    def _said(self, chosen: Any, step: int) -> Any:
+        """Rows of `words` for these views; the last row is no words at all, for the share that is learned without."""
+        import torch
+
+        share = self.settings.caption_dropout
+        if not share:
+            return chosen
+        silent = np.random.default_rng([self.settings.seed, step, 9]).random(len(chosen)) < share
+        return torch.where(torch.from_numpy(silent), len(self.material.latents), chosen)
+
     def _draw(self, latents: Any, words: Any, rng: np.random.Generator) -> tuple[Any, Any, Any, Any]:
         import torch
 
@@ -94,16 +154,25 @@ class Loop:
         noise = torch.from_numpy(rng.standard_normal(tuple(latents.shape), dtype=np.float32)).to(latents.device)
         return latents, words, torch.from_numpy(spread.astype(np.int64)).to(latents.device), noise
 
-    def validate(self) -> float:
-        """Loss on held-out views at fixed times with fixed noise: comparable from step to step."""
+    def check(self, step: int) -> Check:
+        """Losses on held-out and on learned views at fixed moments with fixed noise: comparable from step to step."""
+        import torch
+
+        of = self.material
+        firsts = torch.tensor(of.firsts[:CHECKED])
+        held = self._fixed(of.held_latents, of.held_words, of.held_where)
+        learned = self._fixed(of.latents[firsts], of.words[firsts], None if of.where is None else of.where[firsts])
+        return Check(step, held, learned)
+
+    def _fixed(self, latents: Any, words: Any, where: Any) -> tuple[float, ...]:
+        """The loss of each row, the mean over CHECK_TIMES."""
         import torch
 
         rng = np.random.default_rng([self.settings.seed, 77])
-        total = 0.0
+        total = torch.zeros(len(latents))
         for time_share in CHECK_TIMES:
-            latents, words = self.material.held_latents, self.material.held_words
             noise = torch.from_numpy(rng.standard_normal(tuple(latents.shape), dtype=np.float32)).to(latents.device)
             moment = torch.full((len(latents),), int(time_share * self.base.train_steps), device=latents.device)
             with torch.no_grad():
-                total += float(self.base.loss(latents, words, moment, noise).mean())
-        return round(total / len(CHECK_TIMES), 6)
+                total += self.base.loss(latents, words, moment, noise, where).float().cpu()
+        return tuple(round(float(value), 6) for value in total / len(CHECK_TIMES))

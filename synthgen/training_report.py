@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from synthgen import images, plan, recipes, resources
+from synthgen import images, plan, recipes, resources, training_check
 from synthgen.checkpoint import Losses
 from synthgen.conditioners import pose
 from synthgen.types import Photo, Taught
@@ -52,7 +52,7 @@ def _drawn(base: Any, domain: Any, taught: Taught, subjects: Sequence[str], seed
 
 
 def write(folder: Path, losses: Losses, before: np.ndarray, after: np.ndarray, photos: Sequence[Photo]) -> None:
-    """report/: loss.png, and tests.png with the photos above, the base's pictures, and the adapter's below."""
+    """report/tests.png: the photos above, the base's pictures, and the adapter's below."""
     from PIL import Image
 
     report = folder / "report"
@@ -64,27 +64,33 @@ def write(folder: Path, losses: Losses, before: np.ndarray, after: np.ndarray, p
     shown += [np.full((size, size, 3), 255, np.uint8)] * (TESTS - len(shown))
     sheet = np.vstack([np.hstack(shown), np.hstack(list(before)), np.hstack(list(after))])
     Image.fromarray(sheet).save(report / "tests.png")
-    _curve(losses, report / "loss.png")
 
 
-def _curve(losses: Losses, path: Path) -> None:
+def curve(folder: Path, losses: Losses, material: Any) -> None:
+    """report/loss.png: the loss of each step, the checks on learned and held-out views, and which one was kept."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(7, 4), dpi=110, layout="constrained")
-    axes = figure.subplots()
+    figure = Figure(figsize=(7.5, 5.2), dpi=110, layout="constrained")
+    axes, below = figure.subplots(2, sharex=True, height_ratios=(3, 1))
     steps = np.arange(1, len(losses.training) + 1)
-    axes.plot(steps, losses.training, color="0.8", linewidth=0.8, label="training, each step")
-    window = max(1, min(20, len(steps)))
-    axes.plot(
-        steps[window - 1 :],
-        np.convolve(losses.training, np.ones(window) / window, "valid"),
-        color="0.4",
-        label=f"training, mean of {window}",
+    axes.plot(steps, losses.training, color="0.85", linewidth=0.8, label="training, each step")
+    at = [check.step for check in losses.checks]
+    axes.plot(at, [check.learned_loss for check in losses.checks], "s--", color="0.45", markersize=4,
+              label="learned photos, fixed noise")  # fmt: skip
+    axes.plot(at, [check.loss for check in losses.checks], "o-", color="tab:blue", markersize=4,
+              label=f"held-out {'photos' if material.apart else 'views'}, fixed noise")  # fmt: skip
+    bands = [training_check.interval(check.held, material.held_units) for check in losses.checks]
+    axes.fill_between(
+        at, [low for low, _ in bands], [high for _, high in bands], color="tab:blue", alpha=0.15, linewidth=0
     )
-    checked = np.array(losses.validation)
-    axes.plot(checked[:, 0], checked[:, 1], "o-", color="tab:blue", label="held-out, fixed noise")
-    axes.axvline(losses.best_step, color="tab:green", linestyle=":", label=f"kept: step {losses.best_step}")
-    axes.set_xlabel("step")
+    for part in (axes, below):
+        part.axvline(losses.best_step, color="tab:green", linestyle=":", label=f"kept: step {losses.best_step}")
+    axes.set_ylim(0, 1.6 * max(check.loss for check in losses.checks))
     axes.set_ylabel("weighted prediction error")
-    axes.legend()
-    figure.savefig(path)
+    axes.legend(fontsize=8)
+    gaps = [training_check.divergence(check, losses.checks[0]) for check in losses.checks]
+    below.plot(at, gaps, "o-", color="tab:red", markersize=4)
+    below.axhline(0, color="0.7", linewidth=0.8)
+    below.set_ylabel("divergence")
+    below.set_xlabel("step")
+    figure.savefig(folder / "report" / "loss.png")

@@ -24,7 +24,7 @@ ROOMS = ("bases", "conditioners", "domains", "gates", "exporters", "evaluators")
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("types", "errors", "resources", "rooms", "__init__"),
     # services
-    ("modalities", "case_table", "photo_split",
+    ("modalities", "case_table", "photo_split", "burned_in", "dicom_file", "identifiers", "deidentify",
          "images", "image_file", "photo_table", "rights_file", "toml_file", "captions", "recipes", "plan", "licenses",
      "license_record", "license_expressions", "license_reading", "share_alike", "civitai_flags", "licensee",
      "rights_report", "notices", "materials",
@@ -35,12 +35,14 @@ FLOORS: tuple[tuple[str, ...], ...] = (
      "export_set", "export_rights", "export_card", "answers", "intervals", "classifiers", "class_file",
      "predictions_file", "model_file", "candidates", "small_networks", "marks", "signing", "png_file",
      "perceptual_hash", "masks", "photo_quality", "photo_check", "caption_lint", "contact_sheet", "machine",
-     "text_length", "file_hash", "model_folder", "hub", "ldm_names",
+     "training_check", "optimizers",
+     "text_length", "file_hash", "model_folder", "hub", "ldm_names", "memory_modes",
      "grid"),
     ("mini",),
     ROOMS,
     ("engines",),
-    ("base_pull", "base_facts", "train", "training_loop",
+    ("base_pull", "base_facts", "train", "training_loop", "training_material",
+     "condition",
      "training_report", "generate", "adapter_choice", "evaluate", "report", "selfcheck", "evaluation_sets",
      "evaluation_parts", "export", "ingest", "verify", "revoke",
      "replay", "sweep", "blend"),
@@ -339,7 +341,10 @@ def test_every_library_that_is_imported_is_declared() -> None:
 
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     declared = {canonicalize_name(Requirement(text).name) for text in project["dependencies"]}
-    optional = {"pillow_heif"}  # HEIC photos are read where it is there, and refused with its name where it is not
+    optional = {
+        "pillow_heif",
+        "bitsandbytes",
+    }  # HEIC photos are read where it is there, and refused with its name where it is not
     providers = packages_distributions()
     strange = {
         name

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from toy_base import OWN, interrupted_once, photos
 
-from synthgen import adapters, photo_split, train
+from synthgen import adapters, photo_split, train, training_material
 from synthgen.errors import RequestError, SynthgenError, UnfitAdapter
 from synthgen.types import Taught
 
@@ -168,7 +168,7 @@ def test_below_five_photos_other_views_than_those_of_training_are_held_out(toy: 
     request = train.TrainRequest(photos(tmp_path / "shirts", 3), base=str(toy))
     known = captions.write(train._read(request), "sks")
     learn, held = photo_split.divide(list(known.photos), 0)
-    lesson = train.Lesson(known, apparel, Taught("sks", "shirt"), Taught("", "shirt"), "")
-    material = train._material(mini.load(mini.identify(toy)), learn, held, lesson, request.seed)
+    lesson = training_material.Lesson(known, apparel, Taught("sks", "shirt"), Taught("", "shirt"), "", {})
+    material = training_material.make(mini.load(mini.identify(toy)), learn, held, lesson, request.seed)
     gaps = (material.held_latents[:, None] - material.latents[None]).abs().amax((2, 3, 4))
     assert (gaps.amin(1) > 1e-3).float().mean() >= 0.5

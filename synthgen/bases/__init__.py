@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from synthgen import hub, license_expressions, license_record, model_folder, rooms
+from synthgen import hub, license_expressions, license_record, memory_modes, model_folder, rooms
 from synthgen.bases._identity import Identity
 from synthgen.bases._weights import Weights
 from synthgen.errors import RequestError, UnknownName
@@ -14,6 +14,7 @@ from synthgen.errors import RequestError, UnknownName
 __all__ = ["Identity", "Weights", "choose", "family", "find", "license_of", "names"]
 
 EMBEDDED = "mini"
+FILES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin")
 
 
 def family(name: str) -> Any:
@@ -43,6 +44,8 @@ def choose(name: str) -> tuple[Any, Path | None]:
     if name in known and known[name][1] is None:
         return known[name][0], None
     folder = Path(name).expanduser()
+    if folder.suffix in FILES and name not in known:
+        return _of_file(folder), folder
     if name in known or (hub.is_id(name) and not folder.exists()):
         folder = hub.folder(name)
     elif not model_folder.is_one(folder):
@@ -54,13 +57,24 @@ def choose(name: str) -> tuple[Any, Path | None]:
     raise RequestError(f"--base {name} is a {kind}; no family here knows one like it: {', '.join(known)}.")
 
 
-def find(name: str, controlnet: str = "") -> tuple[Any, Identity]:
+def find(name: str, controlnet: str = "", memory: str = "full") -> tuple[Any, Identity]:
     """The family and the weights that a name or a path means, with a ControlNet for poses where one is named.
+
+    memory  one of memory_modes.MODES: in which precision they are held, and what waits elsewhere
 
     Raises UnknownName or RequestError.
     """
+    if memory not in memory_modes.MODES:
+        raise UnknownName("--memory", memory, memory_modes.MODES)
+    member, identity = _found(name, controlnet)
+    return member, replace(identity, memory=memory)
+
+
+def _found(name: str, controlnet: str) -> tuple[Any, Identity]:
     member, folder = choose(name)
-    identity = member.identify(folder, _controlnet(controlnet)) if controlnet else member.identify(folder)
+    if folder is not None and folder.suffix in FILES and folder.is_file():
+        return member, member.identify_file(folder, _settings(member, folder), _controlnet(controlnet))
+    identity = member.identify(folder, _controlnet(controlnet))
     pin = hub.pinned(name) if folder is not None and not Path(name).expanduser().exists() else None
     if pin is None:
         return member, identity
@@ -72,7 +86,40 @@ def find(name: str, controlnet: str = "") -> tuple[Any, Identity]:
     return member, replace(identity, id=name, license=license_of(name, pin), **more)
 
 
-def _controlnet(name: str) -> Path:
+def _of_file(file: Path) -> Any:
+    """The family whose single file this is. Raises RequestError: not there, a pickle, or of no family here."""
+    if not file.is_file():
+        raise RequestError(f"there is no file '{file}'. Nothing was loaded.")
+    if file.suffix != FILES[0]:
+        raise RequestError(f"--base {file.name} is a pickle and can run code as it is read; wanted .safetensors.")
+    tensors = model_folder.headers([file])
+    for member in rooms.members("bases"):
+        if family(member).claims_file(tensors):
+            return family(member)
+    raise RequestError(
+        f"--base {file.name} holds no single-file base that is known here: Stable Diffusion 1.x and XL are, as the web "
+        "UIs have them. Of other families name a diffusers folder."
+    )
+
+
+def _settings(member: Any, file: Path) -> Path:
+    """The folder with what a single file does not hold: settings and vocabularies."""
+    beside = file.with_suffix("")
+    if model_folder.is_one(beside):
+        return beside
+    for weights in member.NAMES:
+        if hub.pinned(weights.name):
+            return hub.folder(weights.name)
+    known = " or ".join(weights.name for weights in member.NAMES if not weights.distilled)
+    raise RequestError(
+        f"--base {file.name} holds weights only. Its settings and vocabularies are taken from {beside.name}/ beside "
+        f"it, a diffusers folder (without weights, too), or from a pulled base: synthgen bases pull {known}."
+    )
+
+
+def _controlnet(name: str) -> Path | None:
+    if not name:
+        return None
     place = Path(name).expanduser()
     if not place.exists() and hub.is_id(name):
         place = hub.folder(name)

@@ -13,6 +13,7 @@ from synthgen.adapters import WEIGHTS
 from synthgen.bases._identity import Identity
 from synthgen.bases._process import STEPS
 from synthgen.errors import SynthgenError
+from synthgen.memory_modes import MODES
 from synthgen.types import AdapterUse, Job, Picture
 
 
@@ -28,10 +29,10 @@ class Base:
         self.parts, self.controlnet = pipe, controlnet
         self.size = family.side(identity)  # px; what is trained at, and what is drawn where nothing else is said
         self.train_steps = STEPS
+        self.mode = MODES[identity.memory]
         for part in (*self.models(), *([controlnet] if controlnet is not None else [])):
-            part.to(
-                device
-            ).eval()  # not frozen: oneDNN takes other kernels for frozen weights, and the last bits differ
+            part.to("cpu" if self.mode.offload else device)
+            part.eval()  # not frozen: oneDNN takes other kernels for frozen weights, and the last bits differ
         self._pipelines: dict[bool, Any] = {}
         self._plain: dict[str, tuple[Any, Any]] = {}  # module that an adapter changed -> its weight, and as it was
         self._process: Any = None
@@ -74,24 +75,37 @@ class Base:
         with torch.no_grad():
             return self.family.words(self, list(texts))
 
-    def add_adapter(self, rank: int, alpha: float) -> dict[str, Any]:
-        """Put fresh LoRA matrices on the network; its trainable parameters by name."""
+    def add_adapter(self, rank: int, alpha: float, method: str = "lora") -> dict[str, Any]:
+        """Put fresh LoRA matrices on the network; its trainable parameters by name.
+
+        method  "lora": the matrices count by alpha / rank; "rslora": by alpha / root of the rank
+        """
         from peft import LoraConfig
 
         named = self.family.TARGETS
         targets = named if isinstance(named, str) else list(named)
-        config = LoraConfig(r=rank, lora_alpha=alpha, target_modules=targets, init_lora_weights=True)
+        config = LoraConfig(r=rank, lora_alpha=alpha, target_modules=targets, use_rslora=method == "rslora")
         self.denoiser.add_adapter(config, adapter_name="default")
+        if self.mode.recompute:
+            self.denoiser.enable_gradient_checkpointing()
+            self.denoiser.train()  # the libraries recompute only then; no family has dropout
+        for value in self.denoiser.parameters():
+            if value.requires_grad:
+                value.data = value.data.float()  # small steps would be lost in bfloat16
         return {name: value for name, value in self.denoiser.named_parameters() if value.requires_grad}
 
     def use_adapter(self, used: bool) -> None:
         """Switch the adapter in training on or off."""
         (self.denoiser.enable_adapters if used else self.denoiser.disable_adapters)()
 
-    def loss(self, latents: Any, words: Any, timesteps: Any, noise: Any) -> Any:
-        """Weighted squared error of the prediction per picture, (b,)."""
+    def loss(self, latents: Any, words: Any, timesteps: Any, noise: Any, where: Any = None) -> Any:
+        """Weighted squared error of the prediction per picture, (b,).
+
+        where  how much each place counts, of a shape that latents can be multiplied by: the error is its mean by these
+               weights, so that a small product counts as much as a large one; None: all alike
+        """
         target = self.process.target(latents, noise, timesteps)
-        return self._error(self._predict(latents, words, timesteps, noise), target, timesteps)
+        return self._error(self._predict(latents, words, timesteps, noise), target, timesteps, where)
 
     def preservation_loss(self, latents: Any, words: Any, timesteps: Any, noise: Any) -> Any:
         """How far the adapted prediction is from the base's own, per picture: what keeps the class from drifting."""
@@ -115,8 +129,11 @@ class Base:
         with precision.autocast(self.device):
             return self.family.predict(self, noisy, moment, words).float()
 
-    def _error(self, found: Any, wanted: Any, timesteps: Any) -> Any:
-        return self.process.weight(timesteps) * (found - wanted).square().flatten(1).mean(1)
+    def _error(self, found: Any, wanted: Any, timesteps: Any, where: Any = None) -> Any:
+        error = (found - wanted).square()
+        if where is not None:
+            error = error * (where / where.flatten(1).mean(1).reshape(-1, *([1] * (where.dim() - 1))))
+        return self.process.weight(timesteps) * error.flatten(1).mean(1)
 
     def save_adapter(self, folder: Path) -> Path:
         """Write the LoRA so that unmodified diffusers loads it, alpha included in its metadata."""
@@ -246,5 +263,9 @@ class Base:
                 kind = getattr(diffusers, self.family.CONTROLLED)
                 pipe = kind(**self.parts.components, controlnet=self.controlnet, **self.family.options(self.parts))
             pipe.set_progress_bar_config(disable=True)
+            if self.mode.tiles:
+                pipe.vae.enable_tiling()
+            if self.mode.offload:
+                pipe.enable_model_cpu_offload(device=self.device)
             self._pipelines[steered] = pipe
         return self._pipelines[steered]

@@ -12,11 +12,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar
 
-from synthgen import file_hash, model_folder
+from synthgen import file_hash, model_folder, precision
 from synthgen.bases._device import device_of, quiet
 from synthgen.bases._identity import Identity
 from synthgen.bases._weights import Weights
 from synthgen.errors import RequestError
+from synthgen.memory_modes import MODES
 from synthgen.model_folder import ModelFolder
 from synthgen.types import Taught
 
@@ -79,6 +80,10 @@ class Family:
         except RequestError:
             return False
 
+    def claims_file(self, tensors: Mapping[str, tuple[int, ...]]) -> bool:
+        """Whether a single file with these tensors holds weights of this family, in its first program's names."""
+        return False
+
     def claims_folder(self, folder: ModelFolder) -> bool:
         """The same of a folder that was read."""
         return folder.pipeline == self.PIPELINE
@@ -98,6 +103,15 @@ class Family:
             raise RequestError(f"base '{path.name}' has no weights in {', '.join(bare)}. Fetch it again.")
         told = {name: file_hash.sha256(file) for name, file in model_folder.files(folder).items()}
         identity = Identity(path.name, digest(told), "unknown", path, told, distilled=self.distilled(folder))
+        return self.steered(identity, controlnet) if controlnet else identity
+
+    def identify_file(self, file: Path, settings: Path, controlnet: Path | None = None) -> Identity:
+        """Name and hashes of the weights in one file; `settings` is a folder with everything else of a pipeline."""
+        folder = model_folder.read(settings)
+        told = {name: file_hash.sha256(path) for name, path in model_folder.settings_files(folder).items()}
+        told[file.name] = file_hash.sha256(file)
+        named = replace(folder, path=settings.with_name(file.stem))  # what a name tells of few steps, the file's tells
+        identity = Identity(file.stem, digest(told), "unknown", settings, told, file, distilled=self.distilled(named))
         return self.steered(identity, controlnet) if controlnet else identity
 
     def steered(self, identity: Identity, controlnet: Path) -> Identity:
@@ -132,6 +146,8 @@ class Family:
             raise RequestError(
                 f"--size is {size} px; base '{identity.id}' wants a multiple of {self.SIDE_STEP}. Nothing was trained."
             )
+        if MODES[identity.memory].offload:
+            raise RequestError("--memory offload is for drawing. Train with --memory lean. Nothing was trained.")
         if identity.distilled:
             raise RequestError(
                 f"base '{identity.id}' is distilled to few steps ({identity.distilled}): what is taught to it makes it "
@@ -141,12 +157,43 @@ class Family:
 
     def places(self, identity: Identity) -> dict[str, tuple[int, ...]]:
         """Where a LoRA may attach: "unet.MODULE" -> shape of the weight. Loads no tensor."""
+        if identity.file:
+            return self._places_of_file(identity)
         folder = model_folder.read(identity.folder)
         return model_folder.places(folder, [self.DENOISER, *(part for part in self.TEXT_PARTS if part in folder.parts)])
+
+    def _places_of_file(self, identity: Identity) -> dict[str, tuple[int, ...]]:
+        """The same where the names inside the file are others: from the settings, on no device at all."""
+        import diffusers
+        import torch
+        import transformers
+
+        folder = model_folder.read(identity.folder)
+        found: dict[str, tuple[int, ...]] = {}
+        for part in (self.DENOISER, *(one for one in self.TEXT_PARTS if one in folder.parts)):
+            told, kind = model_folder.config(folder.path, part), folder.parts[part]
+            with torch.device("meta"):
+                if hasattr(diffusers, kind):
+                    model = getattr(diffusers, kind).from_config(told)
+                else:
+                    model_class = getattr(transformers, kind)
+                    model = model_class(model_class.config_class.from_dict(told))
+            found |= model_folder.matrices(part, {name: tuple(value.shape) for name, value in model.named_parameters()})
+        return found
 
     def steps(self, photos: int) -> int:
         """Training steps for so many photos: thirty for each, 500 to 2000 of them."""
         return min(2000, max(500, 30 * photos))
+
+    def targeted(self, places: Mapping[str, tuple[int, ...]]) -> list[str]:
+        """The places that training puts a LoRA on."""
+        import re
+
+        own = {name: name.removeprefix(f"{self.DENOISER}.") for name in places if name.startswith(f"{self.DENOISER}.")}
+        if isinstance(self.TARGETS, str):
+            return [name for name, module in own.items() if re.fullmatch(self.TARGETS, module)]
+        ends = tuple(f".{target}" for target in self.TARGETS)
+        return [name for name, module in own.items() if f".{module}".endswith(ends)]
 
     def settings(self, identity: Identity) -> dict[str, Any]:
         """What to draw with where neither the user nor the recipe says anything."""
@@ -178,21 +225,36 @@ class Family:
 
         quiet()
         where = device_of(device)
+        mode = MODES[identity.memory]
+        if mode.bytes == 2 and where == "cpu" and not precision.cpu_has_bfloat16():
+            raise RequestError(f"--memory {identity.memory}: this processor does not compute in bfloat16. Say full.")
+        if mode.offload and where == "cpu":
+            raise RequestError("--memory offload keeps parts in main memory, and here all is there. Say lean.")
         torch.set_num_threads(os.cpu_count() or 1)  # results differ in their last bits between thread counts
         pipe = self.open(identity)
         controlnet = self.open_controlnet(identity, pipe) if identity.controlnet else None
         return Base(self, identity, pipe, controlnet, where)
 
     def open(self, identity: Identity) -> Any:
-        """The unmodified pipeline in float32."""
+        """The unmodified pipeline."""
         import diffusers
-        import torch
 
+        if identity.file:
+            return getattr(diffusers, self.PIPELINE).from_single_file(
+                str(identity.file), config=str(identity.folder), dtype=self.dtype(identity), local_files_only=True,
+                use_safetensors=True, **self.opening(),
+            )  # fmt: skip
         folder = model_folder.read(identity.folder)
         return getattr(diffusers, self.PIPELINE).from_pretrained(
-            identity.folder, dtype=torch.float32, use_safetensors=True, local_files_only=True,
+            identity.folder, dtype=self.dtype(identity), use_safetensors=True, local_files_only=True,
             variant=folder.variant or None, **self.opening(),
         )  # fmt: skip
+
+    def dtype(self, identity: Identity) -> Any:
+        """The precision of the weights."""
+        import torch
+
+        return {4: torch.float32, 2: torch.bfloat16}[MODES[identity.memory].bytes]
 
     def opening(self) -> dict[str, Any]:
         """What the pipeline's class is opened with, beside its folder."""
@@ -203,12 +265,11 @@ class Family:
         return {}
 
     def open_controlnet(self, identity: Identity, pipe: Any) -> Any:
-        """The ControlNet in float32."""
+        """The ControlNet."""
         import diffusers
-        import torch
 
         return getattr(diffusers, self.CONTROLNET).from_pretrained(
-            identity.controlnet, torch_dtype=torch.float32, use_safetensors=True, local_files_only=True
+            identity.controlnet, torch_dtype=self.dtype(identity), use_safetensors=True, local_files_only=True
         )
 
     # ---- what a family says itself

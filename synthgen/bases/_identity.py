@@ -22,6 +22,7 @@ class Identity:
     controlnet: Path | None = None  # folder of the ControlNet for poses
     controlnet_sha256: str = ""
     controlnet_license: str = "unknown"
+    memory: str = "full"  # one of memory_modes.MODES
     distilled: str = ""  # what shows that it draws in few steps; "" for a base that can be trained
 
     def assets(self) -> list[Asset]:
@@ -36,8 +37,11 @@ class Identity:
         told = {"id": self.id, "sha256": self.sha256, "license": self.license}
         if self.controlnet_sha256:
             told |= {"controlnet_sha256": self.controlnet_sha256, "controlnet_license": self.controlnet_license}
+        if self.memory != "full":
+            told["memory"] = self.memory
         return told
 
     def control_hash(self) -> dict[str, str]:
-        """The ControlNet's part in what decides a run; nothing where it is inside the base."""
-        return {"controlnet": self.controlnet_sha256} if self.controlnet_sha256 else {}
+        """What decides a run beside the weights: a ControlNet that is not inside them, and a precision that is less."""
+        told = {"controlnet": self.controlnet_sha256} if self.controlnet_sha256 else {}
+        return told if self.memory == "full" else {**told, "memory": self.memory}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from synthgen.bases._family import drawing, modelspec
@@ -32,6 +33,10 @@ class StableDiffusion(UNetFamily):
     def claims_unet(self, unet: dict[str, Any], folder: ModelFolder) -> bool:
         # Stable Diffusion 2 has the same classes, and so has mini, which keeps its ControlNet inside
         return unet.get("cross_attention_dim") != 1024 and not (folder.path / "controlnet").is_dir()
+
+    def claims_file(self, tensors: Mapping[str, tuple[int, ...]]) -> bool:
+        first, words = "model.diffusion_model.input_blocks.0.0.weight", "cond_stage_model.transformer.text_model."
+        return tensors.get(first, (0, 0))[1] == 4 and any(name.startswith(words) for name in tensors)
 
     def opening(self) -> dict[str, Any]:
         return {"safety_checker": None, "requires_safety_checker": False}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from synthgen.bases._family import Words, drawing, modelspec
@@ -37,6 +37,11 @@ class StableDiffusionXL(UNetFamily):
     SETTINGS = drawing(steps=30, guidance=6.0, batch=2)
     MODELSPEC = modelspec("stable-diffusion-xl-v1-base", 1024)
     INSTEAD = "sdxl"
+
+    def claims_file(self, tensors: Mapping[str, tuple[int, ...]]) -> bool:
+        first, words = "model.diffusion_model.input_blocks.0.0.weight", "conditioner.embedders.1.model.text_projection"
+        two = "conditioner.embedders.0.transformer.text_model.embeddings.position_embedding.weight"
+        return tensors.get(first, (0, 0))[1] == 4 and words in tensors and two in tensors  # the refiner has one encoder
 
     def opening(self) -> dict[str, Any]:
         # left open, the pipeline marks pictures if some package happens to be installed, and they differ

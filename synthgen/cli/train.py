@@ -10,7 +10,7 @@ import click
 
 from synthgen.cli.command import Whole, as_json, command, echo_json, reading, use
 from synthgen.errors import RequestError, SynthgenError
-from synthgen.modalities import MODALITIES, slug
+from synthgen.modalities import MODALITIES
 from synthgen.types import Rights
 
 RIGHTS = ("owner", "license", "source", "consent")
@@ -47,6 +47,35 @@ HOW = (  # how the one loop trains, whatever it learns from
     click.option("--seed", type=Whole(0, "seeds"), default=0, help="Same seed and photos, same adapter."),
     click.option("--out", type=FOLDER, default=None, show_default="adapters/NAME", help="Folder of the adapter."),
     click.option("--replace", is_flag=True, help="Replace an adapter of this name that was trained on other photos."),
+    click.option(
+        "--method",
+        default="lora",
+        help="lora, or rslora (scaled by alpha / root of the rank). diffusers loads both unmodified.",
+    ),
+    click.option(
+        "--optimizer",
+        default="adamw",
+        help="adamw, prodigy, schedule-free, or adamw8bit (needs CUDA and bitsandbytes).",
+    ),
+    click.option("--caption-dropout", type=click.FloatRange(0, 1), default=0.0, help="Share learned without words."),
+    click.option(
+        "--ema",
+        type=click.FloatRange(0, 1, max_open=True),
+        default=0.0,
+        help="Keep the mean of the weights over the steps, such as 0.98; 0: none.",
+    ),
+    click.option("--gradient-checkpointing", is_flag=True, help="Slower, in less memory."),
+    click.option(
+        "--masks",
+        default="auto",
+        help="Where the product is: auto (masks/NAME.png or alpha, else found), given, or off.",
+    ),
+    click.option(
+        "--patience",
+        type=Whole(0, "checks"),
+        default=5,
+        help="End after so many checks without a better one; 0: never. The best is kept.",
+    ),
     click.option("--ignore-blocks", is_flag=True, help="Train even where the check of the photos blocks."),
     click.option("--device", default="", show_default="found by itself", help="cuda, mps or cpu."),
     use,
@@ -79,6 +108,7 @@ def how(body: Any) -> Any:
 @click.option("--trigger", default="sks", help="Word that means the product in a prompt.")
 @click.option("--base", default="mini", help="Base model to adapt.")
 @click.option("--controlnet", default="", show_default="the base's own", help="Folder of a ControlNet for poses.")
+@click.option("--memory", default="full", help="How weights are held: full, half, lean or offload.")
 @click.option("--size", type=Whole(64, "px"), default=None, show_default="the base's own", help="Side to train at, px.")
 @click.option("--category", default="", show_default="from the folder's name", help="Kind of garment, such as shirt.")
 @click.option("--per-folder", is_flag=True, help="Train one adapter for each sub-folder of --images.")
@@ -118,7 +148,7 @@ def train_product(images: Path, per_folder: bool, as_json: bool, **given: Any) -
     type=FOLDER,
     default=None,
     show_default="metadata.csv in --images, if there",
-    help="CSV: file_name, patient_id, finding, view, side, severity, sex, age_band, site, split.",
+    help="CSV: file_name, patient_id, finding, view, side, severity, stain, sex, age_band, site, split.",
 )
 @click.option(
     "--normal",
@@ -127,27 +157,29 @@ def train_product(images: Path, per_folder: bool, as_json: bool, **given: Any) -
     show_default="none",
     help="Folder with pictures of the same kind without a finding, learned beside.",
 )
+@click.option("--mask-markers", is_flag=True, help="Fill side markers and view words in, instead of learning them.")
 @click.option("--name", default="", show_default="the condition", help="Name of the adapter.")
 @click.option("--trigger", default="sks", help="Word that means these pictures in a prompt.")
 @click.option("--base", default="mini", help="Base model to adapt.")
 @how
 def train_condition(
-    images: Path, condition: str, modality: str, metadata: Path | None, normal: Path | None, as_json: bool, **given: Any
+    condition: str, modality: str, metadata: Path | None, normal: Path | None, mask_markers: bool, **given: Any
 ) -> None:
     """Teach the base how a condition looks, from pictures of patients.
 
-    The result is a folder with a LoRA adapter and its card. With a table that has patient_id, no patient is both
-    learned from and held out. Grey pictures stay grey. What is made from it is not for diagnosis.
+    PNG, JPEG, TIFF and DICOM are read. Before anything is learned, names, dates and other identifiers beside the pixels
+    are cut off, and pictures with text burned in are held back; both are listed in the adapter's private/identifiers.
+    With a table that has patient_id (or with DICOM), no patient is both learned from and held out. Grey pictures stay
+    grey. What is made from it is not for diagnosis.
     """
+    images, as_json = given.pop("images"), given.pop("as_json")
     stated = {key: given.pop(key) for key in RIGHTS}
     options = {key: value for key, value in given.items() if value is not None}
-    told: dict[str, Any] = {"condition": condition, "modality": modality, "metadata": metadata}
-    if normal is not None:
-        from synthgen import images as photos
+    from synthgen import condition as journey
+    from synthgen.train import TrainRequest
 
-        told["normal"] = photos.read(normal, _rights(normal, stated))
-    options["name"] = options.get("name") or slug(condition)
-    folder = _train(images, stated, {**options, "domain": "medical", "told": told})
+    case = journey.Case(condition, modality, metadata, normal, mask_markers)
+    folder = journey.fit(TrainRequest(images=images, rights=_rights(images, stated), **options), case)
     if as_json:
         echo_json({"adapters": [folder]})
     else:

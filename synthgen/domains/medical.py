@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,10 +11,17 @@ from typing import Any
 from synthgen import captions, case_table, images, modalities, photo_table, toml_file, vocabulary
 from synthgen.errors import RequestError
 from synthgen.modalities import AGE_BANDS, NORMAL, SEVERITIES, SEXES, SIDES, Modality, modality
-from synthgen.types import ImageSet, Photo, Recipe, Rights, Taught
+from synthgen.types import ImageSet, Photo, Recipe, Taught
 
 NOTICE = "Not for diagnosis"  # stands in every record
-AXES = ("severity", "side", "view", "sex", "age")  # besides `condition`; asked for only where they were learned
+AXES = (
+    "severity",
+    "side",
+    "view",
+    "stain",
+    "sex",
+    "age",
+)  # besides `condition`; asked for only where they were learned
 MIDLINE = (NORMAL, "cardiomegaly", "enlarged-cardiomediastinum", "edema")  # conditions that are on no one side
 SNOMED: Mapping[str, str] = {  # label -> its name in pydicom's dictionary of SNOMED CT; what is not there has no code
     "effusion": "PleuralEffusion", "cardiomegaly": "Cardiomegaly", "pneumothorax": "Pneumothorax",
@@ -33,19 +39,15 @@ CODED = ("condition", "severity", "side", "view")
 def describe(photos: ImageSet, trigger: str, told: Mapping[str, Any]) -> tuple[ImageSet, Taught]:
     """The pictures with captions, patients and splits, and what an adapter will have learned from them.
 
-    told  `condition` and `modality` as the user says them; `metadata`, a table of cases, or None; `normal`, an ImageSet
-          of pictures without a finding, or None
-    Raises RequestError where the table lets no split keep patients apart, or where no picture shows the condition.
+    told  `condition` and `modality` as the user says them; `taken_in`: these are clean copies, see `deidentify`
+    Raises RequestError where no picture shows the condition, or where a split by patient cannot be told.
     """
     of, label = modality(str(told["modality"])), modalities.condition(str(told["condition"]))
-    table: Path | None = told.get("metadata")
-    shown, rows = _cases(photos, label, table)
-    normal: ImageSet | None = told.get("normal")
-    if normal is not None:
-        others, more = _cases(normal, NORMAL, table)
-        shown, rows = _joined(shown, others), {**more, **rows}
+    if not told.get("taken_in"):
+        raise RequestError("medical pictures are learned from after de-identification: condition.fit does both.")
+    shown, rows = _cases(photos, label)
     if not any(photo.category == label for photo in shown.photos):
-        raise RequestError(f"{photos.folder}: the table says of no picture that it shows '{label}'. Nothing was done.")
+        raise RequestError(f"the table says of no picture that it shows '{label}'. Nothing was learned.")
 
     def grammar(photo: Photo) -> tuple[str, str]:
         labels = {axis: rows[photo.path].get(axis, "") for axis in AXES}
@@ -58,10 +60,9 @@ def describe(photos: ImageSet, trigger: str, told: Mapping[str, Any]) -> tuple[I
     return said, Taught(trigger, label, of.name, (), learned, all(images.is_grey(photo) for photo in said.photos))
 
 
-def _cases(photos: ImageSet, label: str, table: Path | None) -> tuple[ImageSet, dict[Path, dict[str, str]]]:
+def _cases(photos: ImageSet, label: str) -> tuple[ImageSet, dict[Path, dict[str, str]]]:
     """The pictures that show the condition or nothing, with patient and split; and the table's row of each."""
-    rows = case_table.read(table, photos.folder)
-    case_table.check(photos.photos, rows, str(table or photos.folder / photo_table.NAMES[0]))
+    rows = case_table.read(None, photos.folder)
     kept, skipped, cells = [], list(photos.skipped), {}
     for photo in photos.photos:
         row = rows.get(photo_table.key(photo.path.name), {})
@@ -75,19 +76,6 @@ def _cases(photos: ImageSet, label: str, table: Path | None) -> tuple[ImageSet, 
             kept.append(replace(photo, category=condition, group=group, split=row.get("split", "")))
             cells[photo.path] = row
     return replace(photos, photos=tuple(kept), category=label, skipped=tuple(sorted(skipped))), cells
-
-
-def _joined(first: ImageSet, second: ImageSet) -> ImageSet:
-    """Two folders as one set, under the rights of the first; those of the second must be the same."""
-    if second.rights not in (first.rights, Rights()):
-        raise RequestError(
-            f"the rights stated beside {second.folder} and {first.folder} differ. State one licence for both. Nothing "
-            "was learned."
-        )
-    digest = hashlib.sha256(f"{first.digest}+{second.digest}".encode()).hexdigest()
-    return replace(
-        first, photos=(*first.photos, *second.photos), digest=digest, skipped=(*first.skipped, *second.skipped)
-    )
 
 
 def say(of: Modality, trigger: str, labels: Mapping[str, str]) -> str:
@@ -105,6 +93,7 @@ def _parts(of: Modality, labels: Mapping[str, str]) -> list[str]:
                                    phrase("condition", labels.get("condition", ""), of)) if word),
         labels.get("side", ""),
         f"{labels['view']} view" if labels.get("view") else "",
+        f"{labels['stain']} stain" if labels.get("stain") else "",
         labels.get("sex", ""),
         phrase("age", labels.get("age", ""), of),
     ]  # fmt: skip

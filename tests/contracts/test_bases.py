@@ -209,7 +209,7 @@ def test_the_weights_are_named_with_their_hashes_and_no_licence_is_granted_by_de
     assert case.family.LICENSE != "unknown"
     if case.name != "mini":
         with pytest.raises(RequestError, match="brings no weights"):
-            bases.find(case.name)
+            case.family.identify()
 
 
 def test_pickled_weights_are_refused_by_name(case: Case, tmp_path: Path) -> None:

@@ -1,0 +1,145 @@
+"""The loop's choices, and that a training which was killed ends bit for bit like one that was not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from synthgen import bases, checkpoint, optimizers
+from synthgen.checkpoint import Settings
+from synthgen.errors import RequestError, UnknownName
+from synthgen.training_loop import Loop, Material
+
+STEPS = 46
+PLAIN = Settings(STEPS, 3, 5e-3, 0, 4, 4.0)
+WAYS = {
+    "adamw": PLAIN,
+    "prodigy": replace(PLAIN, optimizer="prodigy", learning_rate=1.0),
+    "schedule-free": replace(PLAIN, optimizer="schedule-free"),
+    "mean and silence": replace(PLAIN, ema=0.9, caption_dropout=0.3, method="rslora"),
+}
+
+
+def loop(toy: Path, settings: Settings) -> Loop:
+    """A fresh adapter on the toy base, and material drawn at random: what is learned does not matter here."""
+    import torch
+
+    module, identity = bases.find(str(toy))
+    base = module.load(identity, "cpu")
+    rng = torch.Generator().manual_seed(1)
+    words = base.encode_texts(
+        [f"a photo of a sks shirt, {place}" for place in ("park", "beach", "street", "room")] + [""]
+    )
+    pictures, held, kept = (torch.randn(count, 4, 8, 8, generator=rng) for count in (4, 2, 2))
+    return Loop(base, Material(pictures, words, held, words[:2], kept, words[2:4], (0, 1), (0, 1), True), settings)
+
+
+def weights(trained: Loop) -> bytes:
+    return b"".join(value.detach().numpy().tobytes() for value in trained.parameters.values())
+
+
+class Killed(BaseException):
+    """What no handler catches."""
+
+
+def killed_at(toy: Path, settings: Settings, folder: Path, step: int) -> None:
+    """Train until a step has begun, and not a line further."""
+    dying = loop(toy, settings)
+    plain = dying.step
+
+    def step_or_die(number: int) -> float:
+        if number == step:
+            raise Killed
+        return plain(number)
+
+    dying.step = step_or_die  # type: ignore[method-assign]
+    with pytest.raises(Killed):
+        dying.run(folder)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(toy: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """way -> weights of a training that nothing disturbed."""
+    made: dict[str, bytes] = {}
+
+    def get(way: str) -> bytes:
+        if way not in made:
+            folder = tmp_path_factory.mktemp("undisturbed")
+            checkpoint.prepare(folder, "x")
+            whole = loop(toy, WAYS[way])
+            whole.run(folder)
+            made[way] = weights(whole)
+        return made[way]
+
+    return get
+
+
+def resumed(toy: Path, settings: Settings, folder: Path, points: list[int]) -> bytes:
+    checkpoint.prepare(folder, "x")
+    for point in points:
+        killed_at(toy, settings, folder, point)
+    last = loop(toy, settings)
+    last.run(folder)
+    return weights(last)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_killed_twice_and_resumed_is_bit_for_bit_the_same(
+    way: str, toy: Path, tmp_path: Path, undisturbed: Any
+) -> None:
+    assert resumed(toy, WAYS[way], tmp_path, [31, 45]) == undisturbed(way)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(10))
+def test_killed_anywhere_and_resumed_is_bit_for_bit_the_same(
+    seed: int, toy: Path, tmp_path: Path, undisturbed: Any
+) -> None:
+    rng = np.random.default_rng(seed)
+    way = list(WAYS)[seed % len(WAYS)]
+    assert resumed(toy, WAYS[way], tmp_path, [int(rng.integers(STEPS))]) == undisturbed(way)
+
+
+def test_ways_of_training_differ(undisturbed: Any) -> None:
+    assert len({undisturbed(way) for way in WAYS}) == len(WAYS)
+
+
+def test_rslora_scales_by_the_root_of_the_rank(toy: Path) -> None:
+    scales = {}
+    for method in ("lora", "rslora"):
+        layers = loop(toy, replace(PLAIN, method=method)).base.denoiser.modules()
+        scales[method] = {layer.scaling["default"] for layer in layers if hasattr(layer, "lora_A")}
+    assert scales == {"lora": {1.0}, "rslora": {2.0}}
+
+
+def test_gradient_checkpointing_changes_no_gradient(toy: Path) -> None:
+    import torch
+
+    gradients = []
+    for saving in (False, True):
+        made = loop(toy, PLAIN)
+        if saving:
+            made.base.denoiser.enable_gradient_checkpointing()
+        made.step_loss(0).backward()
+        gradients.append([value.grad for value in made.parameters.values()])
+    assert all(torch.allclose(one, other, atol=1e-6) for one, other in zip(*gradients, strict=True))
+
+
+def test_caption_dropout_takes_the_row_without_words(toy: Path) -> None:
+    import torch
+
+    silent = loop(toy, replace(PLAIN, caption_dropout=1.0))
+    chosen = torch.tensor([0, 2])
+    assert silent._said(chosen, 0).tolist() == [4, 4]
+    assert loop(toy, PLAIN)._said(chosen, 0) is chosen
+
+
+def test_unknown_and_missing_optimizers_are_wrong_requests() -> None:
+    with pytest.raises(UnknownName, match="did you mean 'prodigy'"):
+        optimizers.build("prodgy", [], 1.0)
+    with pytest.raises(RequestError, match="pip install bitsandbytes"):
+        optimizers.build("adamw8bit", [], 1.0)
