@@ -236,7 +236,7 @@ def test_a_gate_that_knows_the_embedded_base_is_not_asked_about_another(capsys: 
     recipe = replace(recipes.load("apparel"), gates={"blank": "reject", "label": "measure", "pose": "reject"})
     for base, asked in (("mini", ["blank", "label", "pose"]), ("toy", ["blank"])):
         ready = SimpleNamespace(recipe=recipe, identity=SimpleNamespace(id=base))
-        assert [name for name, _, _ in generate._judges(ready)] == asked
+        assert [name for name, _, _ in generate._judges(ready, SimpleNamespace())] == asked
     assert "gate 'pose' is not asked: it knows mini and not base 'toy'." in capsys.readouterr().err
 
 

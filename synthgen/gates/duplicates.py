@@ -12,7 +12,7 @@ import numpy as np
 
 from synthgen import perceptual_hash
 from synthgen.ledger import Ledger
-from synthgen.types import Judgement, Picture
+from synthgen.types import Judgement, Picture, RunFacts
 
 RECORDS = "records.jsonl"
 ROW = "sweep_of"  # label that the pictures of a row have in common
@@ -50,7 +50,7 @@ class Seen:
         self._about += about
 
 
-def open(run: Any) -> Seen:
+def open(run: RunFacts) -> Seen:
     """What the run has kept so far."""
     return Seen(Ledger(run.folder / RECORDS).read()[0])
 

@@ -15,11 +15,12 @@ import numpy as np
 
 from synthgen import masks
 from synthgen.mini import judge as judges
-from synthgen.types import Judgement, Picture
+from synthgen.types import Judgement, Picture, RunFacts
 
 BASES = ("mini",)  # the judge knows the embedded base's world and no other
 PHOTOS = "private/thumbnails.npz"  # in an adapter's folder
 SIDE = 48  # px that a garment is shrunk to before textures are compared
+LEAST_PEAK = 0.2  # of the judge's mask: below it no garment is seen
 LEAST_SHARE = 0.01  # of the picture: a garment seen smaller than this says nothing
 LEAST_COLOUR, LEAST_TEXTURE = 12.0, 0.35  # limits are never below these: shade and folds differ from photo to picture
 SLACK = 1.5  # times what the photos give among themselves
@@ -52,7 +53,8 @@ class Product:
         each, the 95th percentile among the photos. A garment too small to be seen is accepted.
         """
         reading = judges.load().read_one(picture.pixels)
-        mask = _grown(reading.mask, picture.pixels.shape[:2])
+        peak = float(reading.mask.max())  # a judge may be shy: its mask is cut at half of its own peak
+        mask = _grown(reading.mask, picture.pixels.shape[:2], max(LEAST_PEAK, peak) / 2)
         if mask.mean() < LEAST_SHARE:
             return Judgement("fidelity", True)
         colour, texture = self._nearest(look(picture.pixels, mask))
@@ -75,10 +77,10 @@ class Product:
         )
 
 
-def open(run: Any) -> Product | None:
+def open(run: RunFacts) -> Product | None:
     """The photos of the run's adapters; None where no adapter keeps any, or all would be mixed: more than one."""
-    kept = [use.path / PHOTOS for use in run.uses if (use.path / PHOTOS).is_file()]
-    return Product(_photos(kept[0])) if len(kept) == 1 == len(run.uses) else None
+    kept = [use.path / PHOTOS for use in run.adapters if (use.path / PHOTOS).is_file()]
+    return Product(_photos(kept[0])) if len(kept) == 1 == len(run.adapters) else None
 
 
 def judge(picture: Picture) -> Judgement:
@@ -132,8 +134,8 @@ def _mask(photo: Any) -> Any:
     return _grown(found.share, photo.shape[:2]) if found.source else np.ones(photo.shape[:2], bool)
 
 
-def _grown(share: Any, shape: tuple[int, int]) -> Any:
+def _grown(share: Any, shape: tuple[int, int], least: float = 0.5) -> Any:
     """(h, w) bool from a mask of another size."""
     import cv2
 
-    return cv2.resize(np.asarray(share, np.float32), (shape[1], shape[0])) > 0.5
+    return cv2.resize(np.asarray(share, np.float32), (shape[1], shape[0])) > least

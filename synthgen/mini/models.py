@@ -172,6 +172,10 @@ def save_bundle(parts: Parts, folder: Path) -> None:
     told = json.loads(config.read_text())
     told["dtype"] = "float32"  # transformers keeps a file's dtype unless told; fp16 does not run well on a CPU
     config.write_text(json.dumps(told, indent=2, sort_keys=True) + "\n")
+    for config in fresh.glob("*/config.json"):  # where parts were read from is nobody's business
+        told = json.loads(config.read_text())
+        if told.pop("_name_or_path", None) is not None:
+            config.write_text(json.dumps(told, indent=2) + "\n")
     old = folder.with_name(folder.name + ".old")
     shutil.rmtree(old, ignore_errors=True)
     if folder.exists():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,7 +11,7 @@ from synthgen import perceptual_hash
 from synthgen.gates import duplicates
 from synthgen.ledger import Ledger
 from synthgen.mini.world import render
-from synthgen.types import Job, Picture
+from synthgen.types import Job, Picture, RunFacts
 
 
 def picture(pixels: np.ndarray, name: str, **requested: str) -> Picture:
@@ -43,7 +42,7 @@ def test_a_run_that_is_taken_up_again_knows_what_it_kept(people: list[np.ndarray
         "job_id": "kept", "perceptual_hash": perceptual_hash.perceptual_hash(people[0]), "lineage": {"requested": {}}
     }  # fmt: skip
     Ledger(tmp_path / duplicates.RECORDS).append(line)
-    gate = duplicates.open(SimpleNamespace(folder=tmp_path))
+    gate = duplicates.open(RunFacts(tmp_path, (), {}))
     said = gate.judge(picture(people[0], "new"))
     assert (said.accepted, said.measured["nearest"], said.measured["nearest_bits"]) == (False, "kept", 0)
 
@@ -53,3 +52,17 @@ def test_a_row_of_a_sweep_may_be_alike_and_two_rows_may_not(people: list[np.ndar
     assert gate.judge(picture(people[0], "a", sweep_of="one")).accepted
     assert gate.judge(picture(people[0], "b", sweep_of="one")).accepted
     assert not gate.judge(picture(people[0], "c", sweep_of="two")).accepted
+
+
+def test_a_run_of_the_shipped_recipe_measures_with_every_gate_and_its_pictures_are_made_again(tmp_path: Path) -> None:
+    """The embedded base as it is shipped: what a user's first command meets."""
+    from synthgen import generate, replay, store
+
+    generate.run(
+        generate.GenerateRequest(count=2, no_adapter=True, steps=1, guidance=1.0, batch=2, out=tmp_path / "run")
+    )
+    first, second = store.read(tmp_path / "run")
+    assert {item["gate"] for item in first["lineage"]["gates"]} >= {"label", "pose", "fidelity", "duplicates"}
+    assert "nearest" not in first["lineage"]["measured"]
+    assert second["lineage"]["measured"]["nearest"] == first["job_id"]
+    assert replay.picture(tmp_path / "run" / second["file_name"]).status == replay.SAME

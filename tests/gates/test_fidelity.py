@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -12,7 +11,7 @@ import pytest
 
 from synthgen.gates import fidelity
 from synthgen.mini.world import render
-from synthgen.types import AdapterUse, Job, Picture
+from synthgen.types import AdapterUse, Job, Picture, RunFacts
 
 SHIRT = {"category": "shirt", "colour": "red", "pattern": "plain"}
 
@@ -27,6 +26,10 @@ def worn(number: int, **labels: str) -> Picture:
     return Picture(
         Job("0" * 16, 0, "", "", 1, {}), render("person", 900 + number, {**SHIRT, "view": "close", **labels}).pixels
     )
+
+
+def facts(*uses: AdapterUse) -> RunFacts:
+    return RunFacts(Path("run"), uses, {})
 
 
 @pytest.fixture(scope="module")
@@ -68,8 +71,8 @@ def test_the_photos_come_from_the_one_adapter_of_the_run(tmp_path: Path) -> None
     private.mkdir(parents=True)
     np.savez_compressed(private / "thumbnails.npz", pixels=np.stack(thumbnails(3)))
     uses = [AdapterUse("a", tmp_path / "a")]
-    opened = fidelity.open(SimpleNamespace(uses=uses))
+    opened = fidelity.open(facts(*uses))
     assert opened is not None and opened.judge(worn(1)).accepted
-    assert fidelity.open(SimpleNamespace(uses=[*uses, AdapterUse("b", tmp_path / "b")])) is None
-    assert fidelity.open(SimpleNamespace(uses=())) is None
+    assert fidelity.open(facts(*uses, AdapterUse("b", tmp_path / "b"))) is None
+    assert fidelity.open(facts()) is None
     assert fidelity.judge(worn(1)).accepted
