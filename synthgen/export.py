@@ -248,7 +248,12 @@ def _finish(export: ExportSet, folder: Path, name: str, places: Places, identity
     texts[MANIFEST] = json.dumps(_manifest(export, name, places, identity), indent=1, ensure_ascii=False) + "\n"
     for file_name, text in texts.items():
         (folder / file_name).write_text(text, encoding="utf-8")
-    known = {places[picture.job_id][0]: picture.sha256 for picture in export.pictures if not places[picture.job_id][1]}
+    known = {  # of pictures that went out as they are; one inside another file, or in another format, is read again
+        file: picture.sha256
+        for picture in export.pictures
+        for file, inside in [places[picture.job_id]]
+        if not inside and Path(file).suffix == Path(picture.name).suffix
+    }
     lines = []
     for path in sorted(folder.rglob("*")):
         if path.is_file():

@@ -60,7 +60,8 @@ class Engine:
             pictures = self._fitting(part)
             if pictures:
                 how = {"device": getattr(self._base, "device", "cpu"), "batch": len(pictures)}
-                how["batch_tolerance_levels"] = self._measured(part, pictures)
+                if (levels := self._measured(part, pictures)) is not None:
+                    how["batch_tolerance_levels"] = levels
                 made += [replace(picture, drawn={**how, "row": row}) for row, picture in enumerate(pictures)]
         return made
 
@@ -78,10 +79,19 @@ class Engine:
         print(f"out of memory with {len(part)} pictures at once; from now on {self._size}", file=sys.stderr, flush=True)
         return []
 
-    def _measured(self, part: Sequence[tuple[Job, Any]], pictures: Sequence[Picture]) -> int:
-        """By how many grey levels the first picture differs from itself drawn alone; measured once a run."""
+    def _measured(self, part: Sequence[tuple[Job, Any]], pictures: Sequence[Picture]) -> int | None:
+        """By how many grey levels the first picture differs from itself drawn alone; measured once a run.
+
+        0 for a picture that was drawn alone; None where memory did not reach for measuring, which must stop no run.
+        """
         if self._tolerance is None and len(pictures) > 1:
-            alone = self._base.render([part[0][0]], [part[0][1]], self._settings)[0]
+            gc.collect()
+            try:
+                alone = self._base.render([part[0][0]], [part[0][1]], self._settings)[0]
+            except (MemoryError, RuntimeError) as error:
+                if not _is_out_of_memory(error):
+                    raise
+                return None
             self._tolerance = int(np.abs(alone.pixels.astype(np.int16) - pictures[0].pixels).max())
         return self._tolerance or 0
 
@@ -93,5 +103,6 @@ def _is_out_of_memory(error: BaseException) -> bool:
         isinstance(error, MemoryError)
         or type(error).__name__ == "OutOfMemoryError"
         or "DefaultCPUAllocator" in said
+        or "could not create a primitive" in said  # oneDNN, where its own working memory is refused
         or "out of memory" in said
     )
