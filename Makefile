@@ -7,7 +7,7 @@ DEMO := build/demo
 DEMO_COUNT ?= 60
 
 .DEFAULT_GOAL := test
-.PHONY: setup test lint types pytest demo clean
+.PHONY: setup test lint types pytest prove demo clean
 
 setup: $(READY)
 
@@ -27,7 +27,11 @@ types: setup
 	$(BIN)/mypy
 
 pytest: setup
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest --numprocesses auto --dist loadfile
+
+# The proofs that take longest: resuming bit for bit with every optimizer, at every point.
+prove: setup
+	$(BIN)/python -m pytest -m slow
 
 # From nothing to a labelled set, in a folder that git ignores and that each demo starts afresh.
 demo: setup

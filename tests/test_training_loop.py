@@ -87,7 +87,10 @@ def resumed(toy: Path, settings: Settings, folder: Path, points: list[int]) -> b
     return weights(last)
 
 
-@pytest.mark.parametrize("way", WAYS)
+QUICK = "adamw"  # the others take minutes where cores are shared; `make prove` runs them
+
+
+@pytest.mark.parametrize("way", [way if way == QUICK else pytest.param(way, marks=pytest.mark.slow) for way in WAYS])
 def test_killed_twice_and_resumed_is_bit_for_bit_the_same(
     way: str, toy: Path, tmp_path: Path, undisturbed: Any
 ) -> None:
