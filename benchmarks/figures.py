@@ -44,6 +44,15 @@ def block() -> str:
             (f"autoencoder on {row['pictures']}", f"{row['decibels']:.1f} dB PSNR", "", mini["command"])
             for row in mini["rows"]
         ),
+        *(
+            (
+                f"{row['label'].replace('_', ' ')} of a {row['kind']} drawn as asked",
+                f"{row['share']:.0%} ({row['low']:.0%} to {row['high']:.0%}); {row['judge']:.0%} on renders",
+                "",
+                mini["command"],
+            )
+            for row in mini["labels"]
+        ),
     ]
     lines = [
         BEGIN,
@@ -51,7 +60,10 @@ def block() -> str:
         "",
         "| what | result | peak memory | command |",
         "| --- | --- | --- | --- |",
-        *(f"| {what} | {value} | {memory} | `{command}` |" for what, value, memory, command in rows),
+        *(
+            f"| {what} | {value} | {memory} | {'as above' if before == command else f'`{command}`'} |"
+            for (what, value, memory, command), before in zip(rows, ("", *(row[3] for row in rows)), strict=False)
+        ),
         END,
     ]
     return "\n".join(lines)
