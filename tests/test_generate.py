@@ -63,14 +63,14 @@ def test_a_run_has_exactly_count_labelled_pictures_that_carry_their_lineage(
 
 
 def test_an_interrupted_run_resumes_to_the_same_pictures(trained: Path, toy: Path, tmp_path: Path) -> None:
-    generate.run(asked(trained, toy, tmp_path / "whole", count=14))
-    request = asked(trained, toy, tmp_path / "parts", count=14)
+    generate.run(asked(trained, toy, tmp_path / "whole", count=40))
+    request = asked(trained, toy, tmp_path / "parts", count=40)
     for count in (1, 6):
         with interrupted_once(lambda: recorded(tmp_path / "parts") >= count):  # noqa: B023
             generate.run(request)
-        assert count <= recorded(tmp_path / "parts") < 14
+        assert count <= recorded(tmp_path / "parts") < 40
     again = generate.run(request)
-    assert again.made + again.already == 14
+    assert again.made + again.already == 40
     assert again.already > 0
     whole, parts = store.read(tmp_path / "whole"), store.read(tmp_path / "parts")
     assert [line["lineage"] for line in whole] == [line["lineage"] for line in parts]
