@@ -30,7 +30,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
      "rights_report", "notices", "materials",
      "provenance", "adapters", "card", "tensor_file", "store", "ledger", "run_lock", "run_report", "poses",
      "vocabulary", "measures", "private_photos", "edit_ladder", "copy_report", "membership",
-     "progress", "checkpoint", "precision", "detector_file", "balance", "lora",
+     "interrupt", "progress", "checkpoint", "precision", "detector_file", "balance", "lora",
      "lora_claims", "lora_exchange", "lora_family", "lora_fit", "weights_hash", "splits", "labelled_set", "boxes",
      "export_set", "export_rights", "export_card", "answers", "intervals", "classifiers", "class_file",
      "predictions_file", "model_file", "candidates", "small_networks", "marks", "signing", "png_file",
