@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from synthgen import __version__, provenance, signing
+from synthgen import __version__, interrupt, provenance, signing
 from synthgen.errors import RequestError
 
 LINEAGE, ENCODING, MINING = "org.synthgen.lineage", "org.synthgen.encoding", "cawg.training-mining"
@@ -99,8 +99,9 @@ class Marker:
         }
         signed = io.BytesIO()
         try:
-            builder = c2pa.Builder(json.dumps(manifest), _context(json.dumps(SIGN)))
-            builder.sign(signing.signer(self._who), MIME[kind], io.BytesIO(plain), signed)
+            with interrupt.held():  # the library reads and writes through callbacks
+                builder = c2pa.Builder(json.dumps(manifest), _context(json.dumps(SIGN)))
+                builder.sign(signing.signer(self._who), MIME[kind], io.BytesIO(plain), signed)
         except c2pa.C2paError as error:
             raise RequestError(f"the picture could not be signed with this certificate ({error}).") from error
         return signed.getvalue()
@@ -122,7 +123,7 @@ def examine(data: bytes, anchors: bytes) -> Found:
         trust["trust_anchors"] = anchors.decode("ascii")
     context = _context(json.dumps({"version": 1, "verify": NO_NETWORK, "trust": trust}))
     try:
-        with c2pa.Reader(MIME[kind], io.BytesIO(data), context=context) as reader:
+        with interrupt.held(), c2pa.Reader(MIME[kind], io.BytesIO(data), context=context) as reader:
             told, state = json.loads(reader.json()), str(reader.get_validation_state())
     except c2pa.C2paError as error:
         absent = isinstance(error, c2pa.C2paError.ManifestNotFound) or "no JUMBF data found" in str(error)

@@ -10,8 +10,6 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TextIO
 
-from synthgen.interrupt import Interrupt
-
 RECENT_S = 30.0  # the rate is that of the last half minute: a slow start must not spoil the time left
 REDRAW_S = 0.1
 PLAIN_STEPS = 10  # plain lines in all where the output is no terminal,
@@ -50,13 +48,9 @@ class Progress:
         self._drawn_at = clock()
         self._drawn = already  # `done` as last shown
         self._closed = False
-        self._interrupt = Interrupt()
 
     def step(self, n: int = 1, note: str = "") -> None:
-        """Counts n more units as done (n = 0 changes only the note).
-
-        Raises KeyboardInterrupt where one came and a library swallowed it.
-        """
+        """Counts n more units as done (n = 0 changes only the note)."""
         self.done += n
         self.note = note or self.note
         now = self._clock()
@@ -69,7 +63,6 @@ class Progress:
                 self._draw(now)
         elif self._tenth(self.done) > self._tenth(self._drawn) and (last or now - self._drawn_at >= PLAIN_S):
             self._draw(now)
-        self._interrupt.check()
 
     def close(self) -> None:
         """Leaves the last state on the screen and ends its line. More calls do nothing."""
@@ -113,13 +106,11 @@ class Progress:
         self._stream.flush()
 
     def __enter__(self) -> Progress:
-        self._interrupt.watch()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._interrupt.leave()
         self.close()
 
 
