@@ -359,6 +359,9 @@ def _judge(
         progress.step(0, f"{store.rejected} rejected")
     else:
         store.add(picture, record, png)
+        for _, gate, _ in judges:
+            if hasattr(gate, "kept"):
+                gate.kept(picture)
         progress.step()
 
 

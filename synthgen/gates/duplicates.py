@@ -42,8 +42,12 @@ class Seen:
             bits, job = int(distances[nearest]), self._about[nearest][0]
             reason = f"duplicates: like {job}, {bits} of 256 bits apart" if bits <= NEAR else ""
             judgement = Judgement("duplicates", not reason, reason, {"nearest_bits": bits, "nearest": job})
-        self._keep([found], [(picture.job.id, row)])
         return judgement
+
+    def kept(self, picture: Picture) -> None:
+        """Pictures after this one are compared with it too. One that any gate rejects is not kept, nor known later."""
+        row = str(picture.job.requested.get(ROW, ""))
+        self._keep([perceptual_hash.perceptual_hash(picture.pixels)], [(picture.job.id, row)])
 
     def _keep(self, hashes: list[str], about: list[tuple[str, str]]) -> None:
         self._bits = np.concatenate([self._bits, _words(hashes)])

@@ -29,6 +29,7 @@ def test_the_same_picture_with_a_little_noise_is_a_duplicate_and_others_are_not(
     for number, pixels in enumerate(people):
         said = gate.judge(picture(pixels, f"{number}"))
         assert said.accepted, said.reason
+        gate.kept(picture(pixels, f"{number}"))
     noise = np.random.default_rng(0).integers(-3, 4, people[2].shape)
     again = np.clip(people[2] + noise, 0, 255).astype(np.uint8)
     said = gate.judge(picture(again, "again"))
@@ -47,9 +48,18 @@ def test_a_run_that_is_taken_up_again_knows_what_it_kept(people: list[np.ndarray
     assert (said.accepted, said.measured["nearest"], said.measured["nearest_bits"]) == (False, "kept", 0)
 
 
+def test_a_picture_that_another_gate_rejects_stands_in_no_ones_way(people: list[np.ndarray]) -> None:
+    gate = duplicates.Seen([])
+    assert gate.judge(picture(people[0], "rejected for its colour")).accepted
+    assert gate.judge(picture(people[0], "its next try")).accepted
+    gate.kept(picture(people[0], "its next try"))
+    assert not gate.judge(picture(people[0], "another")).accepted
+
+
 def test_a_row_of_a_sweep_may_be_alike_and_two_rows_may_not(people: list[np.ndarray]) -> None:
     gate = duplicates.Seen([])
     assert gate.judge(picture(people[0], "a", sweep_of="one")).accepted
+    gate.kept(picture(people[0], "a", sweep_of="one"))
     assert gate.judge(picture(people[0], "b", sweep_of="one")).accepted
     assert not gate.judge(picture(people[0], "c", sweep_of="two")).accepted
 
