@@ -17,7 +17,7 @@ import click
 from synthgen import resources
 
 if TYPE_CHECKING:
-    from synthgen.mini.model_card import Course
+    from synthgen.mini.model_card import Stage
     from synthgen.mini.models import Parts
 
 SHARES = {"autoencoder": 0.33, "words": 0.07, "denoiser": 0.6}  # of the minutes; rendering comes on top
@@ -31,6 +31,7 @@ DEVICE = click.option("--device", default="cpu", show_default=True, help="cpu or
 BATCH = click.option(
     "--batch", type=click.IntRange(1), default=None, show_default="small, as fits a CPU", help="Pictures per step."
 )
+FRESH = click.option("--fresh", is_flag=True, help="Start from nothing, not from the shipped weights.")
 
 
 @click.group(context_settings={"max_content_width": 110})
@@ -57,19 +58,24 @@ def render(work: Path, count: int, workers: int) -> None:
 @main.command()
 @WORK
 @click.option("--minutes", type=click.FloatRange(min=0.01), required=True, help="Time to train, earlier tries counted.")
+@FRESH
 @DEVICE
 @BATCH
-def autoencoder(work: Path, minutes: float, device: str, batch: int | None) -> None:
-    """Train the autoencoder on the renders and on procedural textures.
+def autoencoder(work: Path, minutes: float, fresh: bool, device: str, batch: int | None) -> None:
+    """Train the autoencoder on renders and procedural textures; the shipped one is refined unless told otherwise.
 
     Example: python -m synthgen.mini autoencoder --minutes 30
     """
     from synthgen.mini import autoencoder as trainer
+    from synthgen.mini import model_card, models
 
     _prepare_torch()
     budget = trainer.Budget(minutes, device=device, batch_factor=max(1, (batch or 8) // 8))
-    vae = trainer.fit(work / "renders", work / "vae.safetensors", budget)
+    start = None if fresh or not _shipped() else models.load_bundle(resources.mini_weights()).vae
+    vae = trainer.fit(work / "renders", work / "vae.safetensors", budget, start)
     vae.save_pretrained(work / "vae", safe_serialization=True)
+    note = "" if start is None else "Refined: its latents were kept near what they were."
+    _remember(work, model_card.Stage("autoencoder", minutes, _renders(work), _machine(device), note=note), "vae")
 
 
 @main.command()
@@ -80,6 +86,7 @@ def words(work: Path, minutes: float) -> None:
 
     Example: python -m synthgen.mini words --minutes 12
     """
+    from synthgen.mini import model_card
     from synthgen.mini import words as reading
 
     _prepare_torch()
@@ -87,13 +94,14 @@ def words(work: Path, minutes: float) -> None:
     reader = reading.Reader(parts.text_encoder, parts.unet.add_embedding, parts.tokenizer)
     share = reading.fit(reader, _rows(work), minutes * 60)
     reading.save(reader, work / "words.safetensors")
+    _remember(work, model_card.Stage("words", minutes, _renders(work), _machine("cpu")), "words")
     click.echo(f"{share:.3f} of the labels that captions name are read rightly")
 
 
 @main.command()
 @WORK
 @click.option("--minutes", type=click.FloatRange(min=0.01), required=True, help="Time to train, earlier tries counted.")
-@click.option("--fresh", is_flag=True, help="Start from nothing, not from the shipped weights.")
+@FRESH
 @DEVICE
 @BATCH
 def denoiser(work: Path, minutes: float, fresh: bool, device: str, batch: int | None) -> None:
@@ -109,7 +117,7 @@ def denoiser(work: Path, minutes: float, fresh: bool, device: str, batch: int | 
     budget = trainer.Budget(minutes, device=device, batch=batch or trainer.Budget(minutes).batch)
     parts = trainer.fit(work / "renders", parts, work / "denoiser.safetensors", budget)
     models.save_bundle(parts, work / "weights")
-    model_card.write(work / "weights", _course(work, minutes, device))
+    model_card.write(work / "weights", _stages(work, fresh or not _shipped(), minutes, device))
     click.echo(work / "weights")
 
 
@@ -147,7 +155,7 @@ def all(context: click.Context, /, work: Path, minutes: float, count: int, worke
     Example: python -m synthgen.mini all --minutes 600
     """
     context.invoke(render, work=work, count=count, workers=workers)
-    context.invoke(autoencoder, work=work, minutes=minutes * SHARES["autoencoder"], **where)
+    context.invoke(autoencoder, work=work, minutes=minutes * SHARES["autoencoder"], fresh=True, **where)
     context.invoke(words, work=work, minutes=minutes * SHARES["words"])
     context.invoke(denoiser, work=work, minutes=minutes * SHARES["denoiser"], fresh=True, **where)
 
@@ -215,18 +223,38 @@ def _prepare_torch() -> None:
     cv2.setNumThreads(1)
 
 
-def _course(work: Path, minutes: float, device: str) -> Course:
-    """What the work folder tells of the training so far."""
-    from safetensors import safe_open
+def _remember(work: Path, stage: Stage, name: str) -> None:
+    """Keep what a part has behind it beside it, until a bundle is written."""
+    from dataclasses import asdict
 
-    from synthgen.mini import dataset, model_card
+    (work / f"{name}.stage.json").write_text(json.dumps(asdict(stage)) + "\n")
 
+
+def _stages(work: Path, fresh: bool, minutes: float, device: str) -> list[Stage]:
+    """What the weights that `denoiser` just trained have behind them, in order."""
+    from synthgen.mini.model_card import Stage, history
+
+    before = [work / f"{name}.stage.json" for name in (("vae", "words") if fresh else ("vae",))]
+    stages = [] if fresh else history(resources.mini_weights())
+    stages += [Stage(**json.loads(file.read_text())) for file in before if file.is_file()]
     told = json.loads((work / "denoiser.json").read_text())
-    with safe_open(work / "vae.safetensors", "pt") as file:
-        spent = float(file.get_tensor("spent")) / 60
-    renders = sum(shard.count for shard in dataset.shards(work / "renders"))
-    machine = f"{os.cpu_count()} CPU cores" if device == "cpu" else device
-    return model_card.Course(renders, spent, minutes, told["step"], told["seen"], machine)
+    return [*stages, Stage("denoiser", minutes, _renders(work), _machine(device), told["step"], told["seen"])]
+
+
+def _renders(work: Path) -> int:
+    from synthgen.mini import dataset
+
+    return sum(shard.count for shard in dataset.shards(work / "renders"))
+
+
+def _machine(device: str) -> str:
+    """What trains, as the card says it: the cores that this process may use."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return device if device != "cpu" else f"{cores} CPU core{'s' if cores > 1 else ''}"
+
+
+def _shipped() -> bool:
+    return (resources.mini_weights() / "model_index.json").is_file()
 
 
 def _parts(work: Path, fresh: bool) -> Parts:
@@ -235,10 +263,9 @@ def _parts(work: Path, fresh: bool) -> Parts:
 
     from synthgen.mini import models
 
-    shipped = resources.mini_weights()
     own = work / "vae" / "config.json"
-    if not fresh and (shipped / "model_index.json").is_file():
-        parts = models.load_bundle(shipped)
+    if not fresh and _shipped():
+        parts = models.load_bundle(resources.mini_weights())
         if own.is_file():
             parts.vae = AutoencoderKL.from_pretrained(work / "vae", use_safetensors=True)
         return parts

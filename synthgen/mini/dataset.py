@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 SHARD = 500
-MIX = {"person": 0.62, "flat": 0.23, "xray": 0.09, "smear": 0.06}
+MIX = {"person": 0.54, "flat": 0.2, "xray": 0.14, "smear": 0.12}
 EVALUATION_SEED = 1 << 40  # renders for checks come from seeds that training never draws
 
 

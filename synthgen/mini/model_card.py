@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
+HISTORY = "training.json"
+PARTS = {
+    "autoencoder": "AutoencoderKL, 16 channels at a sixteenth of the size",
+    "words": "CLIPTextModel and the UNet's pooling of it, which learn to read captions by themselves",
+    "denoiser": "UNet2DConditionModel, CLIPTextModel and the pose ControlNetModel together",
+}
 TEXT = """---
 license: apache-2.0
 library_name: diffusers
@@ -18,22 +26,21 @@ Licence of the weights: Apache-2.0.
 
 ## What it was trained on
 
-{renders} renders of the procedural world in `synthgen/mini/world` (people in garments in places, garments laid flat,
-chest X-ray phantoms), each with its labels, skeleton and captions, and procedural textures for the autoencoder
+Renders of the procedural world in `synthgen/mini/world` (people in garments in places, garments laid flat, chest X-ray
+phantoms, blood smears), each with its labels, skeleton and captions, and procedural textures for the autoencoder
 (`synthgen/mini/textures.py`). All of it is drawn by code in this package from seeds.
 
 No photo, no picture of a real person, no X-ray of a patient and no pretrained weight was used.
 
 ## How
 
-- AutoencoderKL, 16 channels at a sixteenth of the size: {autoencoder_minutes:.0f} minutes.{history}
-- CLIPTextModel and the UNet's pooling of it first learned to read captions by themselves: {words_minutes:.0f} minutes.
-- UNet2DConditionModel, CLIPTextModel and the pose ControlNetModel together: {minutes:.0f} minutes, {steps} steps,
-  {seen} pictures.
+{stages}
 
-Machine: {machine}. v-prediction with zero terminal SNR and trailing steps; four in ten batches with the skeleton;
-weights averaged. Stock diffusers pipelines load the folder; `controlnet/` holds the pose ControlNet, which reads
-OpenPose skeletons of 18 points. {sampling}
+{total} in all.
+
+v-prediction with zero terminal SNR and trailing steps; four in ten batches with the skeleton; weights averaged. Stock
+diffusers pipelines load the folder; `controlnet/` holds the pose ControlNet, which reads OpenPose skeletons of 18
+points. Eight steps with a guidance scale of 3 are the recipe's.
 
 Again from nothing, on a CPU over a night or on a GPU in less:
 
@@ -54,22 +61,36 @@ It cannot draw a particular person, for it never saw one.
 
 
 @dataclass(frozen=True)
-class Course:
-    """What a training came to."""
+class Stage:
+    """One training of one part; each goes on from the stages before it."""
 
-    renders: int
-    autoencoder_minutes: float
+    part: str  # one of PARTS
     minutes: float
-    steps: int
-    seen: int
+    renders: int
     machine: str
-    sampling: str = "Eight steps with a guidance scale of 3 are the recipe's."
-    words_minutes: float = 0.0
-    history: str = ""  # what of it began from earlier weights
+    steps: int = 0
+    pictures: int = 0  # seen, each as often as it was drawn
+    note: str = ""
+
+    def told(self) -> str:
+        """One line for the card."""
+        counts = f"{self.steps} steps, {self.pictures} pictures drawn from " if self.pictures else ""
+        line = f"{PARTS[self.part]}: {self.minutes:.0f} minutes, {counts}{self.renders} renders, {self.machine}."
+        return f"{line} {self.note}".rstrip()
 
 
-def write(folder: Path, course: Course) -> Path:
-    """Write README.md into a bundle."""
-    path = folder / "README.md"
-    path.write_text(TEXT.format(**vars(course)), encoding="utf-8")
+def history(bundle: Path) -> list[Stage]:
+    """What a bundle has behind it, in order; nothing where it says nothing."""
+    file = bundle / HISTORY
+    return [Stage(**told) for told in json.loads(file.read_text())] if file.is_file() else []
+
+
+def write(bundle: Path, stages: Sequence[Stage]) -> Path:
+    """Write the history and README.md into a bundle."""
+    (bundle / HISTORY).write_text(json.dumps([asdict(stage) for stage in stages], indent=2) + "\n")
+    lines = [f"{number}. {stage.told()}" for number, stage in enumerate(stages, 1)]
+    seen = sum(stage.pictures for stage in stages)
+    total = f"{sum(stage.minutes for stage in stages):.0f} minutes and {seen} pictures through the denoiser"
+    path = bundle / "README.md"
+    path.write_text(TEXT.format(stages="\n".join(lines), total=total), encoding="utf-8")
     return path

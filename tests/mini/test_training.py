@@ -9,7 +9,8 @@ import pytest
 import torch
 from toy_base import write_toy_base
 
-from synthgen.mini import autoencoder, dataset, denoiser, models, textures
+from synthgen import resources
+from synthgen.mini import autoencoder, dataset, denoiser, model_card, models, textures
 
 
 @pytest.fixture(scope="module")
@@ -89,3 +90,44 @@ def test_timesteps_are_spread_and_reach_the_very_end() -> None:
     assert (drawn == 999).float().mean() > 0.02
     counts = torch.histc(drawn[drawn < 999].float(), 10, 0, 1000)
     assert counts.min() > 0.6 * counts.float().mean()
+
+
+def test_what_labels_speak_of_counts_more_in_the_loss(renders: Path) -> None:
+    (shard,) = dataset.shards(renders)
+    for row, points in zip(shard.rows(), shard.keypoints(), strict=True):
+        weight = denoiser.importance(row["kind"], points, 16)
+        assert weight.mean() == pytest.approx(1, abs=2e-3)
+        if row["kind"] == "person":
+            x, y, seen = points[1]  # the neck
+            assert seen == 0 or weight[int(y) // 16, int(x) // 16] > 1.3
+            assert weight.min() < 1
+        elif row["kind"] == "smear":
+            assert weight[8, 8] > 2 > 1 > weight[0, 0]
+        else:
+            assert (weight == 1).all()
+
+
+def test_a_refined_autoencoder_keeps_the_latents_that_a_denoiser_knows(renders: Path, tmp_path: Path) -> None:
+    start = models.load_bundle(resources.mini_weights()).vae
+    budget = autoencoder.Budget(0.1)
+    refined = autoencoder.fit(renders, tmp_path / "refined.safetensors", budget, start)
+    anew = autoencoder.fit(renders, tmp_path / "anew.safetensors", budget)
+    picture = autoencoder._Crops(renders, seed=1).draw(4, 256)
+    with torch.no_grad():
+        known, near, far = (vae.encode(picture).latent_dist.mean for vae in (start, refined, anew))
+    assert (near - known).square().mean() < 0.1 < 0.5 < (far - known).square().mean()
+    assert not torch.equal(near, known)
+
+
+def test_a_bundle_tells_all_that_it_has_behind_it(tmp_path: Path) -> None:
+    stages = [
+        model_card.Stage("autoencoder", 30.0, 500, "1 CPU core"),
+        model_card.Stage("denoiser", 12.0, 500, "cuda", 40, 640, "In two parts."),
+    ]
+    card = model_card.write(tmp_path, stages).read_text()
+    assert model_card.history(tmp_path) == stages
+    assert "12 minutes, 40 steps, 640 pictures drawn from 500 renders, cuda. In two parts." in card
+    assert model_card.history(tmp_path / "nothing") == []
+    shipped = resources.mini_weights()
+    written = model_card.write(tmp_path, model_card.history(shipped)).read_text()
+    assert written == (shipped / "README.md").read_text()
