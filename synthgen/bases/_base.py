@@ -34,6 +34,7 @@ class Base:
             part.to("cpu" if self.mode.offload else device)
             part.eval()  # not frozen: oneDNN takes other kernels for frozen weights, and the last bits differ
         self._pipelines: dict[bool, Any] = {}
+        self._attached: tuple[AdapterUse, ...] | None = ()
         self._plain: dict[str, tuple[Any, Any]] = {}  # module that an adapter changed -> its weight, and as it was
         self._process: Any = None
 
@@ -165,16 +166,20 @@ class Base:
         file. The libraries would obey the options in its metadata, and transformers 5 draws the text encoder's position
         embedding anew when it loads a LoRA.
         """
+        if self._attached == tuple(uses):
+            return
+        self._attached = None  # until all of them are on: a file that is refused leaves the weights between the two
         self._detach()
+        places = self.family.places(self.identity) if uses else {}
         for use in uses:
             found = lora.read(use.path / WEIGHTS)
-            places = self.family.places(self.identity)
             placed = lora_fit.place_all(found, places, f"adapter '{use.name}'", self.identity.id)
             alphas = lora.alphas(found)
             scales = {
                 pair.module: use.strength(placed[pair.module]) * alphas[pair.module] / pair.rank for pair in found.pairs
             }
             self._add(found, placed, scales)
+        self._attached = tuple(uses)
 
     def _detach(self) -> None:
         """The weights as they were loaded: kept whole, for taking a change off again leaves a rounding error."""

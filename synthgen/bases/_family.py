@@ -6,6 +6,7 @@ Nothing here loads torch before `load`.
 from __future__ import annotations
 
 import hashlib
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -38,7 +39,7 @@ class Words:
         return len(next(iter(self.values.values())))
 
 
-class Family:
+class Family(ABC):
     """One family. Class attributes are what it declares; the methods below `load` are what it must say itself."""
 
     LICENSE: ClassVar[str] = "unknown"
@@ -274,21 +275,21 @@ class Family:
 
     # ---- what a family says itself
 
+    @abstractmethod
     def process(self, base: Any) -> Any:
         """What is learned at which moment: a Noise or a Flow."""
-        raise NotImplementedError
 
+    @abstractmethod
     def latents(self, base: Any, pixels: Any) -> Any:
         """(b, 3, s, s) float32 in [-1, 1] -> latents as the network takes them."""
-        raise NotImplementedError
 
+    @abstractmethod
     def words(self, base: Any, texts: Sequence[str]) -> Words:
         """Texts as the network reads them, by the pipeline's own encoding."""
-        raise NotImplementedError
 
+    @abstractmethod
     def predict(self, base: Any, noisy: Any, moment: Any, words: Words) -> Any:
         """What the network tells, in the form of the latents."""
-        raise NotImplementedError
 
 
 def drawing(steps: int, guidance: float, batch: int) -> Mapping[str, Any]:
