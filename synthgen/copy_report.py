@@ -11,14 +11,14 @@ import io
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from synthgen import edit_ladder, measures, membership, store
 from synthgen.edit_ladder import Rung
 from synthgen.errors import Refused
-from synthgen.intervals import Estimate, wilson
+from synthgen.intervals import wilson
 from synthgen.ledger import write_whole
 from synthgen.private_photos import PLACE, Remembered
 from synthgen.types import RunFacts
@@ -151,28 +151,13 @@ def _collapse(reference: measures.Reference, small: np.ndarray) -> dict[str, int
 
 def _released(known: Remembered, small: np.ndarray) -> dict[str, Any]:
     """An attacker who has nothing but the set takes those images for trained on that it comes nearest to."""
-    import numpy as np
-
     if not len(small) or not len(known.held):
         return {}
     released = measures.Reference(
         measures.Images(small, tuple(map(str, range(len(small)))), tuple(map(str, range(len(small)))))
     )
     one, other = (-released.distances(part.greys).mean(axis=0).min(axis=1) for part in (known.train, known.held))
-    found = measures.attack(one, other, (*known.train.groups, *known.held.groups))
-    half = np.random.default_rng(0).permutation(len(set(known.held.groups))) % 2 == 0
-    first = half[np.unique(np.asarray(known.held.groups), return_inverse=True)[1]]
-    groups = np.asarray(known.held.groups)
-    blind = measures.attack(other[first], other[~first], (*groups[first], *groups[~first]))
-    return {
-        **{name: _plain(value) for name, value in found.items()},
-        "attacked": len(one), "controls": len(other), "baseline_auc": _plain(blind["auc"]),
-        "baseline_is": "held-out images against held-out images, where there is nothing to find",
-    }  # fmt: skip
-
-
-def _plain(value: Estimate) -> dict[str, Any]:
-    return {key: part for key, part in asdict(value).items() if part not in ("", None)}
+    return measures.attack_told(one, other, known.train.groups, known.held.groups)
 
 
 def _of_adapter(folder: Path) -> dict[str, Any]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,23 +30,15 @@ def attack(base: Any, train: Sequence[Photo], held: Sequence[Photo], folder: Pat
 
     base  with its adapter attached and trained. Nothing is written where no image is held out; {} comes back then.
     """
-    import numpy as np
-
-    held = [photo for photo in held if photo not in train]
+    held = [photo for photo in held if photo not in train][:MOST]
     if not held:
         return {}
-    sides = [list(train)[:MOST], held[:MOST]]
     words = Counter(photo.caption for photo in train).most_common(1)[0][0]
-    gains = [_gains(base, side, words, seed) for side in sides]
-    groups = [[photo.group or photo.sha256 for photo in side] for side in sides]
-    found = measures.attack(gains[0], gains[1], (*groups[0], *groups[1]))
-    order = np.random.default_rng(seed).permutation(sorted(set(groups[1])))
-    first, own = np.isin(groups[1], order[: len(order) // 2]), np.array(groups[1])
-    blind = measures.attack(gains[1][first], gains[1][~first], (*own[first], *own[~first]))
+    train = list(train)[:MOST]
+    gained, blank = _gains(base, train, words, seed), _gains(base, held, words, seed)
+    groups, others = ([photo.group or photo.sha256 for photo in side] for side in (train, held))
     told = {
-        **{name: _plain(asdict(value)) for name, value in found.items()},
-        "attacked": len(gains[0]), "controls": len(gains[1]), "baseline_auc": _plain(asdict(blind["auc"])),
-        "baseline_is": "held-out images against held-out images, where there is nothing to find",
+        **measures.attack_told(gained, blank, groups, others, seed),
         "attack": f"error of the noise without the adapter less that with it, mean of {DRAWS} draws, one caption",
     }  # fmt: skip
     (folder / "report").mkdir(parents=True, exist_ok=True)
@@ -82,7 +73,3 @@ def _gains(base: Any, photos: Sequence[Photo], words: str, seed: int) -> np.ndar
         gains.append(total / DRAWS)
     base.use_adapter(True)
     return np.concatenate(gains)
-
-
-def _plain(told: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in told.items() if value not in ("", None)}
