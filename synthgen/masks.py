@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from synthgen import images
 from synthgen.errors import RequestError
+from synthgen.types import Photo
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,6 +27,8 @@ ROUNDS = 4  # of GrabCut
 LEAST_SHARE, MOST_SHARE = 0.06, 0.92  # of the picture: what a found mask may cover
 LEAST_GAP = 9.0  # Lab units between the colours of product and ground, at their border
 MOST_CUT = 0.3  # of the picture's edge that a found product may lie on
+HOW = ("auto", "given", "off")  # given, else found on a plain ground; only given; the ground is learned too
+LOOKED_PX = 512  # longest side of the copy that a mask is made from
 GROUNDS = 4  # colours that the ground is described by
 
 
@@ -49,6 +52,31 @@ class Mask:
 
         grey = Image.fromarray((self.share * 255).round().astype(np.uint8), "L")
         return grey.resize(size, Image.Resampling.BILINEAR)
+
+
+class Masks:
+    """The masks of a set's photos, each made once, when it is first asked for."""
+
+    def __init__(self, how: str = "auto") -> None:
+        """how  one of HOW"""
+        self.how = how
+        self._known: dict[Path, Mask] = {}
+
+    @property
+    def finds(self) -> bool:
+        """Whether the product is looked for where no mask is given."""
+        return self.how == "auto"
+
+    def of(self, photo: Photo) -> Mask:
+        """The photo's mask. Raises what `of` raises, and UnreadableImage where the photo has gone."""
+        if photo.path not in self._known:
+            self._known[photo.path] = self._made(photo)
+        return self._known[photo.path]
+
+    def _made(self, photo: Photo) -> Mask:
+        if self.how == "off":
+            return _none("masks are off")
+        return of(photo.path, images.pixels(photo, LOOKED_PX), self.finds)
 
 
 def of(path: Path, image: Image.Image, find: bool = True) -> Mask:

@@ -1,7 +1,7 @@
 """Is this set of photos fit to train on: findings, each a warning or a block, each with what to do.
 
 One bad photo among good ones is a warning; what spoils half of the set blocks it. All is measured on the crop that is
-trained. `masks.of` finds the product first, so that a white ground is not taken for an over-exposed shirt.
+trained. `masks` finds the product first, so that a white ground is not taken for an over-exposed shirt.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from synthgen import caption_lint, images, masks, photo_quality
 from synthgen.caption_lint import Words
-from synthgen.errors import RequestError, UnreadableImage
+from synthgen.errors import RequestError
 from synthgen.types import ImageSet, Photo
 
 if TYPE_CHECKING:
@@ -83,34 +83,37 @@ class Report:
             )
 
 
-def look(photos: ImageSet, size: int, words: Words, find: bool = True, tell: Callable[[], Any] | None = None) -> Report:
+def look(
+    photos: ImageSet, size: int, words: Words, known: masks.Masks, tell: Callable[[], Any] | None = None
+) -> Report:
     """Look at every photo that is trained on, and at the set as a whole.
 
     photos  with captions
     size    px of the crop that is trained
-    find    whether the product may be looked for where no mask is given
+    known   where the product is in each
     tell    called after each photo
     """
     looks = []
     for photo in photos.photos:
         if not photo.duplicate_of:
-            looks.append(_look(photo, size, find))
+            looks.append(_look(photo, size, known.of(photo)))
         if tell:
             tell()
-    found = [*_of_photos(looks, size), *_of_masks(looks, find), *_of_set(photos, looks), *_of_words(photos, words)]
+    found = [
+        *_of_photos(looks, size),
+        *_of_masks(looks, known.finds),
+        *_of_set(photos, looks),
+        *_of_words(photos, words),
+    ]
     return Report(tuple(looks), tuple(found))
 
 
-def _look(photo: Photo, size: int, find: bool) -> Look:
+def _look(photo: Photo, size: int, mask: masks.Mask) -> Look:
     import cv2
     import numpy as np
     from PIL import Image
 
     image = images.pixels(photo)
-    try:
-        mask = masks.of(photo.path, image, find)
-    except UnreadableImage as error:
-        raise RequestError(str(error)) from error
     crop = np.asarray(images.square(image, size))
     inside = np.asarray(images.square(Image.merge("RGB", [mask.at(image.size)] * 3), size))[..., 0] > 127
     whole = image.copy()

@@ -22,7 +22,6 @@ import numpy as np
 from synthgen import (
     adapters,
     bases,
-    captions,
     card,
     checkpoint,
     images,
@@ -44,7 +43,7 @@ from synthgen import (
 from synthgen.caption_lint import Words
 from synthgen.card import Card
 from synthgen.errors import RequestError, SynthgenError, UnfitAdapter, UnknownName
-from synthgen.masks import Mask
+from synthgen.masks import HOW, Mask, Masks
 from synthgen.progress import Progress
 from synthgen.provenance import canonical_json
 from synthgen.training_check import choice
@@ -54,7 +53,6 @@ from synthgen.types import Asset, ImageSet, Rights, Taught
 from synthgen.vocabulary import CATEGORIES, category_of
 
 METHODS = ("lora", "rslora")
-MASKS = ("auto", "given", "off")  # given, else found on a plain ground; only given; the ground is learned too
 PATIENCE = 5
 LEAST_EFFECT = 1.0  # grey levels (0 to 255) that the adapter must change test pictures by, on average
 
@@ -88,7 +86,7 @@ class TrainRequest:
     caption_dropout: float = 0.0
     ema: float = 0.0
     gradient_checkpointing: bool = False
-    masks: str = "auto"  # one of MASKS
+    masks: str = "auto"  # one of masks.HOW
     patience: int = PATIENCE  # checks without a better one, after which training ends; 0: never
     ignore_blocks: bool = False  # train whatever the check of the photos says
     domain: str = "apparel"
@@ -107,8 +105,8 @@ def fit(request: TrainRequest) -> Path:
     request = _checked(request, module.RANK)
     module.require_trainable(identity, request.size)
     domain = rooms.member("domains", request.domain)
-    told = {"looks": getattr(module, "looks", None), **request.told}
-    photos, taught = domain.describe(_read(request), request.trigger, told)
+    known = _finder(request)
+    photos, taught = _described(request, module, domain, known)
     about = licensee.circumstances(licenses.Circumstances(request.reading))
     verdict = licenses.require(_assets(identity, photos), request.use, about=about)
     if remark := licenses.remark(verdict):
@@ -121,18 +119,15 @@ def fit(request: TrainRequest) -> Path:
             news = _restate(folder, photos)
             training_report.say(f"{folder} is already trained on these photos; {news}.")
             return folder
-        report = _check(request, module, identity, photos)
+        report = _check(request, module, identity, photos, known)
         base = module.load(identity, request.device)
         base.size = request.size or base.size
         checkpoint.prepare(folder, digest)
         kept = getattr(module, "TAUGHT", {}).get(request.domain, taught)
-        _train(base, module, request, Lesson(photos, domain, taught, kept, digest, _masks(request, report)), folder)
+        _train(base, module, request, Lesson(photos, domain, taught, kept, digest, _masks(report)), folder)
     finally:
         lock.release()
     return folder
-
-
-fit_product = fit
 
 
 def _checked(request: TrainRequest, rank: int) -> TrainRequest:
@@ -140,7 +135,7 @@ def _checked(request: TrainRequest, rank: int) -> TrainRequest:
     for name, value in (("--learning-rate", request.learning_rate), ("--alpha", request.alpha)):
         if not math.isfinite(value) or value < 0:
             raise RequestError(f"{name} is {value}; wanted a number above 0.")
-    known = {"masks": MASKS, "method": METHODS, "optimizer": optimizers.NAMES}
+    known = {"masks": HOW, "method": METHODS, "optimizer": optimizers.NAMES}
     for name, names in known.items():
         if getattr(request, name) not in names:
             raise UnknownName(f"--{name}", getattr(request, name), names)
@@ -154,9 +149,6 @@ def _read(request: TrainRequest) -> ImageSet:
     photos = images.read(request.images, request.rights)
     for name, reason in photos.skipped:
         training_report.say(f"skipped {name}: {reason}")
-    twins = [photo for photo in photos.photos if photo.duplicate_of]
-    if twins:
-        training_report.say(f"{len(twins)} near-duplicates are used once: {', '.join(p.path.name for p in twins[:5])}")
     category = (category_of(request.category) or request.category) if request.category else photos.category
     if category and category not in CATEGORIES and request.domain == "apparel":
         training_report.say(f"category '{category}' is not one that synthgen knows; it is used as a word.")
@@ -168,35 +160,46 @@ def _read(request: TrainRequest) -> ImageSet:
 def look(request: TrainRequest, progress: Progress) -> photo_check.Report:
     """What `synthgen doctor --images` shows: the photos of a request as this training would see them."""
     module, identity = bases.find(request.base)
-    photos = captions.write(images.read(request.images, request.rights), request.trigger)
+    known = _finder(request)
+    photos, _ = _described(request, module, rooms.member("domains", request.domain), known)
     progress.total = len(photos.photos)
-    return _looked(request, module, identity, photos, progress)
+    return _looked(request, (module, identity), photos, known, progress)
+
+
+def _finder(request: TrainRequest) -> Masks:
+    """A product lies on its ground and may be found there; an X-ray has none."""
+    return Masks("given" if request.masks == "auto" and request.domain != "apparel" else request.masks)
+
+
+def _described(request: TrainRequest, module: Any, domain: Any, known: Masks) -> tuple[ImageSet, Taught]:
+    """The photos with the captions that are trained on, and what an adapter will have learned from them."""
+    own = getattr(module, "looks", None)
+    looks = (lambda photos: own(photos, known)) if own else None
+    photos, taught = domain.describe(_read(request), request.trigger, {"looks": looks, **request.told})
+    return photos, taught
 
 
 def _looked(
-    request: TrainRequest, module: Any, identity: Any, photos: ImageSet, progress: Progress
+    request: TrainRequest, base: tuple[Any, Any], photos: ImageSet, known: Masks, progress: Progress
 ) -> photo_check.Report:
+    module, identity = base
     words = Words(request.trigger, *text_length.of(identity.folder))
-    flat = request.domain == "apparel" and request.masks == "auto"  # a product lies on its ground; an X-ray has none
-    return photo_check.look(photos, request.size or module.side(identity), words, find=flat, tell=progress.step)
+    return photo_check.look(photos, request.size or module.side(identity), words, known, progress.step)
 
 
-def _check(request: TrainRequest, module: Any, identity: Any, photos: ImageSet) -> photo_check.Report:
+def _check(request: TrainRequest, module: Any, identity: Any, photos: ImageSet, known: Masks) -> photo_check.Report:
     """The same checks before training: what is found is said, what blocks is raised."""
     with Progress(len(photos.photos), "look at", "photos") as progress:
-        report = _looked(request, module, identity, photos, progress)
+        report = _looked(request, (module, identity), photos, known, progress)
     for finding in report.findings:
-        if finding.check != "duplicates":  # said when they were read
-            training_report.say(f"{finding.level}: {finding.line}")
+        training_report.say(f"{finding.level}: {finding.line}")
     if not request.ignore_blocks:
         report.require()
     return report
 
 
-def _masks(request: TrainRequest, report: photo_check.Report) -> dict[Path, Mask]:
+def _masks(report: photo_check.Report) -> dict[Path, Mask]:
     """The masks that training uses, by photo; said once."""
-    if request.masks == "off":
-        return {}
     known = {look.photo.path: look.mask for look in report.looks if look.mask.source}
     if known:
         told = Counter(mask.source for mask in known.values())

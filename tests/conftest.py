@@ -90,7 +90,7 @@ def trained(toy: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         photos(place / "shirts", 6), base=str(toy), steps=45, batch=4, rank=8, alpha=4.0, out=place / "shirts-adapter",
         rights=OWN, learning_rate=5e-3,
     )  # fmt: skip
-    return train.fit_product(request)
+    return train.fit(request)
 
 
 @pytest.fixture(scope="session")

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
-from synthgen import captions, images, photo_check, photo_quality
+from synthgen import adapters, captions, images, masks, photo_check, photo_quality, train
 from synthgen.caption_lint import Words
 from synthgen.errors import RequestError
+from synthgen.progress import Progress
 
 WORDS = Words("sks")
 
@@ -46,7 +47,7 @@ def folder(place: Path, made: list[Image.Image], words: dict[int, str] | None = 
 
 
 def report(place: Path, words: Words = WORDS, size: int = 256) -> photo_check.Report:
-    return photo_check.look(captions.write(images.read(place), words.trigger), size, words)
+    return photo_check.look(captions.write(images.read(place), words.trigger), size, words, masks.Masks())
 
 
 def found(told: photo_check.Report, check: str) -> list[tuple[str, tuple[str, ...]]]:
@@ -150,6 +151,43 @@ def test_training_makes_the_same_checks(synthgen: Any, toy: Path, empty_folder: 
     code, out, err = synthgen("train-product", "--images", "grey", "--base", toy)
     assert (code, out) == (2, "") and "block: empty: 1 photo hardly anything is to be seen (00.png)" in err
     assert not Path("adapters/grey/card.toml").exists()
+
+
+def test_doctor_shows_the_captions_that_training_says_and_finds_each_product_once(
+    toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[str] = []
+    plain = masks.of
+
+    def counted(path: Path, image: Image.Image, find: bool = True) -> masks.Mask:
+        looked.append(path.name)
+        return plain(path, image, find)
+
+    monkeypatch.setattr(masks, "of", counted)
+    shirts = folder(tmp_path / "shirt", [shirt(0), shirt(1)])
+    request = train.TrainRequest(
+        shirts, base=str(toy), steps=2, batch=2, rank=4, learning_rate=0.05, out=tmp_path / "out"
+    )
+    with Progress(0, "look at", "photos") as progress:
+        shown = {one.photo.caption for one in train.look(request, progress).looks}
+    assert all(caption.startswith("a photo of a sks blue ") for caption in shown)
+    assert sorted(looked) == ["00.png", "01.png"]
+    assert set(adapters.load_card(train.fit(request)).trained_on["captions"]) == shown
+    assert sorted(looked) == ["00.png", "00.png", "01.png", "01.png"]
+
+
+def test_without_masks_the_ground_is_looked_at_too(toy: Path, tmp_path: Path) -> None:
+    from synthgen import bases
+
+    place = tmp_path / "shirt"
+    (place / "masks").mkdir(parents=True)
+    picture, mask = np.full((96, 96, 3), (200, 30, 30), np.uint8), np.zeros((96, 96), np.uint8)
+    picture[24:72, 24:72], mask[24:72, 24:72] = (30, 60, 200), 255
+    Image.fromarray(picture).save(place / "00.png")
+    Image.fromarray(mask).save(place / "masks" / "00.png")
+    photos, module = images.read(place).photos, bases.find(str(toy))[0]
+    assert [module.looks(photos, masks.Masks(how))[0].split()[0] for how in ("given", "off")] == ["blue", "red"]
+    assert masks.Masks("off").of(photos[0]).source == "" and masks.Masks("given").of(photos[0]).source == "file"
 
 
 def test_doctor_tells_what_the_machine_has(synthgen: Any, empty_folder: Path) -> None:

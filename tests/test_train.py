@@ -57,7 +57,7 @@ def test_the_same_training_again_says_done_and_changes_nothing(trained: Path, to
         trained.parent / "shirts", base=str(toy), steps=45, batch=4, rank=8, alpha=4.0, out=trained, rights=OWN,
         learning_rate=5e-3,
     )  # fmt: skip
-    assert train.fit_product(request) == trained
+    assert train.fit(request) == trained
     assert "nothing to do" in capsys.readouterr().err
     assert (trained / "card.toml").read_bytes() == before
 
@@ -67,9 +67,9 @@ def test_other_photos_need_replace(trained: Path, toy: Path, tmp_path: Path) -> 
     shutil.copytree(trained, folder)
     request = train.TrainRequest(photos(tmp_path / "new", 1), base=str(toy), steps=2, batch=4, out=folder)
     with pytest.raises(UnfitAdapter, match="--replace"):
-        train.fit_product(request)
+        train.fit(request)
     assert adapters.load_card(folder).rank == 8
-    train.fit_product(replace(request, replace=True, learning_rate=0.02))
+    train.fit(replace(request, replace=True, learning_rate=0.02))
     assert adapters.load_card(folder).rank == 16
 
 
@@ -82,13 +82,13 @@ def test_an_interrupted_training_ends_bit_for_bit_like_an_undisturbed_one(
     )  # fmt: skip
     state = tmp_path / "again" / "private" / "checkpoint" / "state.json"
     with interrupted_once(state.parent.is_dir):  # before the first checkpoint
-        train.fit_product(request)
+        train.fit(request)
     for step in (20, 40):
         with interrupted_once(lambda: state.is_file() and json.loads(state.read_text())["step"] == step):  # noqa: B023
-            train.fit_product(request)
+            train.fit(request)
         assert json.loads(state.read_text())["step"] == step
         assert not (tmp_path / "again" / "card.toml").exists()
-    train.fit_product(request)
+    train.fit(request)
     assert (tmp_path / "again" / "adapter.safetensors").read_bytes() == (trained / "adapter.safetensors").read_bytes()
 
 
@@ -97,7 +97,7 @@ def test_an_adapter_that_learned_nothing_is_refused(toy: Path, tmp_path: Path) -
         photos(tmp_path / "shirts", 2), base=str(toy), steps=2, batch=4, learning_rate=1e-9, out=tmp_path / "none"
     )
     with pytest.raises(SynthgenError, match="It learned nothing"):
-        train.fit_product(request)
+        train.fit(request)
     with pytest.raises(UnfitAdapter):
         adapters.load_card(tmp_path / "none")
 
@@ -106,7 +106,7 @@ def test_a_folder_of_something_else_is_never_trained_into(toy: Path, tmp_path: P
     shirts = photos(tmp_path / "shirts", 1)
     request = train.TrainRequest(shirts, base=str(toy), steps=2, out=shirts, replace=True)
     with pytest.raises(RequestError, match="holds no adapter"):
-        train.fit_product(request)
+        train.fit(request)
     assert [path.name for path in shirts.iterdir()] == ["photo-0.png"]
 
 
@@ -119,7 +119,7 @@ def test_rights_stated_after_training_reach_the_card_and_leave_the_weights(
         trained.parent / "shirts", base=str(toy), steps=45, batch=4, rank=8, alpha=4.0, out=folder, learning_rate=5e-3,
         rights=replace(OWN, license="CC-BY-NC-4.0", expires="2031-01-01"),
     )  # fmt: skip
-    train.fit_product(request)
+    train.fit(request)
     card = adapters.load_card(folder)
     assert (card.license, card.trained_on["license"], card.trained_on["expires"]) == (
         "CC-BY-NC-4.0", "CC-BY-NC-4.0", "2031-01-01",
@@ -136,7 +136,7 @@ def test_an_adapter_that_is_being_replaced_stays_until_the_new_one_is_ready(
         photos(tmp_path / "new", 1), base=str(toy), steps=2, batch=4, out=folder, replace=True, learning_rate=1e-9
     )
     with pytest.raises(SynthgenError, match="It learned nothing"):
-        train.fit_product(request)
+        train.fit(request)
     assert adapters.verify_weights(folder, adapters.load_card(folder))
 
 
@@ -150,7 +150,7 @@ def test_numbers_and_devices_that_cannot_be_are_wrong_requests(
 ) -> None:
     request = train.TrainRequest(photos(tmp_path / "shirts", 1), base=str(toy), out=tmp_path / "out", **wrong)
     with pytest.raises(RequestError, match=said):
-        train.fit_product(request)
+        train.fit(request)
     assert not (tmp_path / "out").exists()
 
 

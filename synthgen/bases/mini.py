@@ -14,6 +14,7 @@ from synthgen.bases._identity import Identity
 from synthgen.bases._process import MOST_SNR, Noise
 from synthgen.bases._unet import UNetFamily
 from synthgen.errors import RequestError
+from synthgen.masks import LOOKED_PX, Masks
 from synthgen.model_folder import ModelFolder
 from synthgen.types import Photo, Taught
 
@@ -93,19 +94,21 @@ class Mini(UNetFamily):
     def options(self, pipe: Any) -> dict[str, Any]:
         return {"requires_safety_checker": False}
 
-    def looks(self, photos: Sequence[Photo]) -> list[str]:
-        """How the garment in each photo looks, in words that this base knows: "white", "blue striped"."""
+    def looks(self, photos: Sequence[Photo], known: Masks) -> list[str]:
+        """How the garment in each photo looks, in words that this base knows: "white", "blue striped".
+
+        known  where the garment is in each
+        """
         import numpy as np
 
-        from synthgen import images, masks
+        from synthgen import images
         from synthgen.mini import looks as reading
 
         pictures, found = [], []
         for photo in photos:
-            picture = images.pixels(photo)
-            picture.thumbnail((512, 512))
+            picture = images.pixels(photo, LOOKED_PX)
             pictures.append(np.asarray(picture))
-            found.append(np.asarray(masks.of(photo.path, picture).at(picture.size), np.float32) / 255)
+            found.append(np.asarray(known.of(photo).at(picture.size), np.float32) / 255)
         return reading.of(pictures, found)
 
     def process(self, base: Any) -> Noise:

@@ -189,7 +189,7 @@ def train_condition(
 def _train(images: Path, stated: dict[str, str], options: dict[str, Any], above: Path | None = None) -> Path:
     from synthgen import train
 
-    return train.fit_product(train.TrainRequest(images=images, rights=_rights(images, stated, above), **options))
+    return train.fit(train.TrainRequest(images=images, rights=_rights(images, stated, above), **options))
 
 
 def _rights(images: Path, stated: dict[str, str], above: Path | None = None) -> Rights | None:

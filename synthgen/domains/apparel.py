@@ -8,7 +8,7 @@ from dataclasses import replace
 from string import Formatter
 from typing import Any
 
-from synthgen import captions, poses, toml_file
+from synthgen import captions, poses, recipes, toml_file
 from synthgen.errors import RequestError
 from synthgen.types import ImageSet, Photo, Recipe, Taught
 from synthgen.vocabulary import (
@@ -141,10 +141,13 @@ def check(recipe: Recipe) -> None:
 def suited(recipe: Recipe, taught: Taught) -> Recipe:
     """The recipe without views that would not show the product, and with the looks that it has.
 
-    Trousers are not seen from the waist up.
+    Trousers are not seen from the waist up. A look that no prompt says is no label: where none was learned, the axis
+    stays only if the template itself has a place for it.
     """
     if looks := taught.labels.get("look"):
         recipe = replace(recipe, axes={**recipe.axes, "look": recipe.axes.get("look", looks)})
+    elif "look" in recipe.axes and "look" not in recipes.fields(recipe.prompt):
+        recipe = replace(recipe, axes={axis: values for axis, values in recipe.axes.items() if axis != "look"})
     views = recipe.axes.get("view", ())
     left = tuple(view for view in views if view != "close")
     if taught.category not in LOWER_GARMENTS or not left or left == views:

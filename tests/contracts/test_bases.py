@@ -53,7 +53,7 @@ def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         photos(place / "shirts", 4), base=str(folder), controlnet=controlnet, size=toy_bases.SIDE_PX, steps=3, batch=4,
         rank=4, alpha=2.0, learning_rate=1.0, rights=OWN, out=place / "adapters" / "shirts",
     )  # fmt: skip
-    adapter = train.fit_product(asked)
+    adapter = train.fit(asked)
     other = place / "adapters" / "dresses"
     shutil.copytree(adapter, other)
     card.write(other, replace(adapters.load_card(other), name="dresses", trigger="zwx"))

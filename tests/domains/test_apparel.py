@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -94,6 +95,18 @@ def test_what_was_learned_of_looks_is_asked_for_and_labelled() -> None:
     found = apparel.labels(asked)
     assert (found["colour"], found["pattern"]) == ("blue", "striped")
     assert apparel.labels({"look": "white"}) == {"pattern": "plain", "colour": "white"}
+
+
+def test_a_look_that_no_prompt_would_say_is_not_asked_for() -> None:
+    shipped = recipes.load("apparel")
+    own = replace(shipped, axes={**shipped.axes, "look": ("red", "blue")})
+    assert "look" not in apparel.suited(own, Taught("sks", "shirt")).axes
+    assert apparel.suited(own, Taught("sks", "shirt", labels={"look": ("red",)})).axes["look"] == ("red", "blue")
+    said = replace(own, prompt=own.prompt.replace("{subject}", "{subject} in {look}"))
+    asked = apparel.suited(said, Taught("sks", "shirt"))
+    assert asked.axes["look"] == ("red", "blue")
+    first = {axis: values[0] for axis, values in asked.axes.items()}
+    assert "sks shirt in red" in apparel.prompt(asked, first, apparel.subject("sks", "shirt"))
 
 
 def _photo(path: Path) -> Photo:
