@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from synthgen import class_file, image_file, model_file, predictions_file
+from synthgen import class_file, file_hash, image_file, model_file, predictions_file
 from synthgen.class_file import Input
 from synthgen.errors import RequestError, SynthgenError, UnreadableImage
 from synthgen.model_file import BATCH, Ask, as_array, first_line, pixels
@@ -92,7 +92,7 @@ def open_classifier(spec: str, options: Options) -> Classifier:
         raise RequestError(f"there is no classifier '{spec}'. --classifier wants {KINDS}. Nothing was evaluated.")
     if suffix == ".csv":
         table = predictions_file.read(path)
-        return Classifier(path.stem, "predictions", sha256(path), table.classes, (), table=table)
+        return Classifier(path.stem, "predictions", file_hash.sha256(path), table.classes, (), table=table)
     if suffix in model_file.SUFFIXES:
         return _of_file(path, given, options)
     raise RequestError(
@@ -129,12 +129,6 @@ def probabilities(said: np.ndarray) -> np.ndarray:
     if said.min() >= 0 and np.allclose(said.sum(axis=1), 1, atol=1e-3):
         return np.asarray(said / said.sum(axis=1, keepdims=True))
     return np.asarray(softmax(said, axis=1))
-
-
-def sha256(path: Path) -> str:
-    """Of a file, read in pieces."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _batches(pictures: LabelledSet) -> Iterator[list[Image.Image]]:
@@ -182,7 +176,7 @@ def _of_file(path: Path, given: Input, options: Options) -> Classifier:
     listed = [str(item) for item in (named.values() if isinstance(named, dict) else named)]
     classes, remark = _classes(given, listed, options, model.outputs, path.name)
     remarks = tuple(filter(None, (*model.remarks, remark)))
-    return Classifier(path.stem, model.kind, sha256(path), tuple(classes), remarks, model.ask)
+    return Classifier(path.stem, model.kind, file_hash.sha256(path), tuple(classes), remarks, model.ask)
 
 
 def _hugging_face(folder: Path, given: Input) -> Classifier:
@@ -216,7 +210,7 @@ def _hugging_face(folder: Path, given: Input) -> Classifier:
                 return as_array(model(**processor(images=list(batch), return_tensors="pt")).logits)
             return as_array(model(pixel_values=torch.from_numpy(pixels(batch, asked))).logits)
 
-    digest = hashlib.sha256("".join(sha256(path) for path in weights).encode()).hexdigest()
+    digest = hashlib.sha256("".join(file_hash.sha256(path) for path in weights).encode()).hexdigest()
     return Classifier(folder.resolve().name, "hugging-face", digest, tuple(classes), tuple(remarks), ask)
 
 

@@ -6,10 +6,9 @@ and it must also pass PyTorch's own loader for plain tensors.
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
-from synthgen import resources, toml_file
+from synthgen import file_hash, resources, toml_file
 from synthgen.errors import RequestError
 
 REPOSITORY = "lllyasviel/Annotators"
@@ -26,8 +25,7 @@ def trusted(name: str, purpose: str) -> Path:
     path = _found(name, purpose)
     pins = resources.home() / PINS
     pinned = str(toml_file.read(pins).get(name, "")) if pins.is_file() else ""
-    with path.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    sha256 = file_hash.sha256(path)
     if not pinned:
         raise RequestError(
             f"the detector weights {name} are here but not pinned. If you trust this file, put the line "

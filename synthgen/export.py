@@ -22,6 +22,7 @@ from synthgen import (
     export_card,
     export_rights,
     export_set,
+    file_hash,
     licenses,
     rooms,
     run_lock,
@@ -170,7 +171,7 @@ def _first_change(folder: Path) -> str:
     for line in lines:
         digest, _, name = line.partition("  ")
         path = folder / name
-        if not path.is_file() or _sha256(path) != digest:
+        if not path.is_file() or file_hash.sha256(path) != digest:
             return f"{name} is not what it was"
     return ""
 
@@ -258,7 +259,7 @@ def _finish(export: ExportSet, folder: Path, name: str, places: Places, identity
     for path in sorted(folder.rglob("*")):
         if path.is_file():
             file_name = path.relative_to(folder).as_posix()
-            lines.append(f"{known.get(file_name) or _sha256(path)}  {file_name}\n")
+            lines.append(f"{known.get(file_name) or file_hash.sha256(path)}  {file_name}\n")
     (folder / CHECKSUMS).write_text("".join(lines), encoding="utf-8")
 
 
@@ -292,11 +293,6 @@ def _manifest(export: ExportSet, name: str, places: Places, identity: str) -> di
             for picture in export.pictures
         ],
     }
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _say(text: str) -> None:

@@ -1,4 +1,4 @@
-"""sha256 of files that may be tens of gigabytes: read once, remembered until size or time of the file changes."""
+"""sha256 of a file; of one that may be tens of gigabytes, remembered until its size or time changes."""
 
 from __future__ import annotations
 
@@ -10,28 +10,25 @@ from pathlib import Path
 from synthgen import resources
 
 REMEMBERED_BYTES = 64 * 2**20  # smaller ones are read again: a second of reading is a gigabyte or two
-BLOCK_BYTES = 4 * 2**20
 
 
 def sha256(path: Path) -> str:
-    """Hex digest of a file's bytes. What is remembered stands in SYNTHGEN_HOME and is only ever a saving of time."""
+    """Hex digest of a file's bytes as they are now. Raises OSError."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def remembered(path: Path) -> str:
+    """The same, of a large file not read again. What is remembered stands in SYNTHGEN_HOME; it only saves time."""
     found = path.stat()
     if found.st_size < REMEMBERED_BYTES:
-        return _read(path)
+        return sha256(path)
     mark = f"{path.resolve()}|{found.st_size}|{found.st_mtime_ns}|{found.st_ino}"
     known = _known()
     if mark not in known:
-        known[mark] = _read(path)
+        known[mark] = sha256(path)
         _remember(known)
     return known[mark]
-
-
-def _read(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(BLOCK_BYTES):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _place() -> Path:

@@ -17,14 +17,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from synthgen import model_folder, resources, toml_file
+from synthgen import file_hash, model_folder, resources, toml_file
 from synthgen.errors import RequestError, SynthgenError
 from synthgen.ledger import write_whole
 from synthgen.progress import Progress
 
 ID = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?\Z")
 COMMIT = re.compile(r"[0-9a-f]{40}\Z")
-BLOCK_BYTES = 4 * 2**20
 
 
 @dataclass(frozen=True)
@@ -185,7 +184,7 @@ def _teller(progress: Progress) -> Any:
 
 def _check(path: Path, told: Mapping[str, Any], what: str) -> None:
     """Raises SynthgenError, and removes the file, where it is not what the Hub promised."""
-    found = _sha256(path) if "sha256" in told else _git_sha1(path)
+    found = file_hash.sha256(path) if "sha256" in told else _git_sha1(path)
     promised = told.get("sha256") or told.get("git_sha1")
     if found == promised:
         return
@@ -195,14 +194,6 @@ def _check(path: Path, told: Mapping[str, Any], what: str) -> None:
         f"{what} is not the file that was promised: its hash is {found[:12]}, wanted {str(promised)[:12]}. It was "
         "removed; the same command fetches it again."
     )
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(BLOCK_BYTES):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _git_sha1(path: Path) -> str:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from synthgen import image_file, photo_table, vocabulary
+from synthgen import file_hash, image_file, photo_table, vocabulary
 from synthgen.errors import RequestError, UnreadableImage
 from synthgen.rights_file import rights_beside
 from synthgen.types import ImageSet, Photo, Picture, Rights
@@ -260,8 +260,7 @@ def _checked(path: Path, category: str) -> tuple[Photo, _Look]:
     """One file read whole: hashed, decoded, looked at. Raises UnreadableImage with the reason."""
     decoded = image_file.decode(path, SMALL_PX)
     try:
-        with path.open("rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        sha256 = file_hash.sha256(path)
     except OSError as error:
         raise UnreadableImage(f"cannot be read: {error.strerror}") from error
     return Photo(path, sha256, decoded.width, decoded.height, category), _look(decoded.image)

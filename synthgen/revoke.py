@@ -6,7 +6,6 @@ are a list of {file, lineage_id, sha256}; its pictures go into quarantine/ and t
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -15,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from synthgen import adapters, licenses, provenance, resources, store
+from synthgen import adapters, file_hash, licenses, provenance, resources, store
 from synthgen.card import NAME as CARD
 from synthgen.errors import RequestError, SynthgenError, UnknownName
 from synthgen.ledger import Ledger, write_whole
@@ -120,7 +119,7 @@ def _of_license(text: str) -> Query:
 def _of_photo(text: str, roots: Sequence[Path]) -> Query:
     """Everything drawn with an adapter that was trained on a photo: its file, or 8 or more digits of its sha256."""
     file = Path(text)
-    digest = _file_sha256(file) if file.is_file() else text.lower()
+    digest = file_hash.sha256(file) if file.is_file() else text.lower()
     if not DIGEST.match(digest):
         raise RequestError(
             f"--photo wants the photo's file or 8 to 64 digits of its sha256, and found '{text}'. Nothing was changed."
@@ -239,11 +238,6 @@ def _quarantine(asked: Query, place: Place) -> None:
         raise SynthgenError(
             f"{place.folder} could not be written ({error.strerror or error}). Give the same command again once it can."
         ) from error
-
-
-def _file_sha256(file: Path) -> str:
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def known_adapters(roots: Sequence[Path]) -> set[str]:

@@ -12,7 +12,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
-from synthgen import class_file, classifiers, labelled_set, model_file, predictions_file
+from synthgen import class_file, classifiers, file_hash, labelled_set, model_file, predictions_file
 from synthgen.classifiers import Options, open_classifier
 from synthgen.errors import RequestError, SynthgenError
 from synthgen.types import LabelledSet
@@ -78,7 +78,7 @@ def test_onnx_of_either_layout_and_of_a_fixed_batch(
 ) -> None:
     found = open_classifier(str(write_onnx(tmp_path / "toy.onnx", shape, axes)), Options(likely_classes=LIKELY))
     assert right(found, pictures)
-    assert found.sha256 == classifiers.sha256(tmp_path / "toy.onnx") and found.kind == "onnx"
+    assert found.sha256 == file_hash.sha256(tmp_path / "toy.onnx") and found.kind == "onnx"
     assert any("order of name" in remark for remark in found.remarks)
 
 

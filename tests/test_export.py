@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from synthgen import export, ingest, labelled_set, store
+from synthgen import export, file_hash, ingest, labelled_set, store
 from synthgen.errors import RequestError, SynthgenError
 
 Synthgen = Callable[..., Any]
@@ -112,7 +112,7 @@ def test_what_went_out_comes_in_with_the_same_labels_and_bytes(
         guessed = {"csv": "imagefolder", "torchvision": "imagefolder"}.get(name, name)  # one table, one reader
         assert (result.format, result.pictures, result.skipped) == (guessed, 48, ())
         read = labelled_set.read(Path(out), "label")
-        assert sorted((item.label, export._sha256(item.path)) for item in read.pictures) == wanted
+        assert sorted((item.label, file_hash.sha256(item.path)) for item in read.pictures) == wanted
         assert {item.split for item in read.pictures} == {"train", "test"}
 
 

@@ -102,15 +102,15 @@ class Family(ABC):
         bare = [part for part in (self.DENOISER, "vae") if not model_folder.weights(folder, part)]
         if bare:
             raise RequestError(f"base '{path.name}' has no weights in {', '.join(bare)}. Fetch it again.")
-        told = {name: file_hash.sha256(file) for name, file in model_folder.files(folder).items()}
+        told = {name: file_hash.remembered(file) for name, file in model_folder.files(folder).items()}
         identity = Identity(path.name, digest(told), "unknown", path, told, distilled=self.distilled(folder))
         return self.steered(identity, controlnet) if controlnet else identity
 
     def identify_file(self, file: Path, settings: Path, controlnet: Path | None = None) -> Identity:
         """Name and hashes of the weights in one file; `settings` is a folder with everything else of a pipeline."""
         folder = model_folder.read(settings)
-        told = {name: file_hash.sha256(path) for name, path in model_folder.settings_files(folder).items()}
-        told[file.name] = file_hash.sha256(file)
+        told = {name: file_hash.remembered(path) for name, path in model_folder.settings_files(folder).items()}
+        told[file.name] = file_hash.remembered(file)
         named = replace(folder, path=settings.with_name(file.stem))  # what a name tells of few steps, the file's tells
         identity = Identity(file.stem, digest(told), "unknown", settings, told, file, distilled=self.distilled(named))
         return self.steered(identity, controlnet) if controlnet else identity
@@ -128,7 +128,7 @@ class Family(ABC):
         held = model_folder.part_weights(controlnet)
         if not held:
             raise RequestError(f"--controlnet {controlnet.name} has no safetensors. Nothing was loaded.")
-        told = {file.name: file_hash.sha256(file) for file in (controlnet / "config.json", *held)}
+        told = {file.name: file_hash.remembered(file) for file in (controlnet / "config.json", *held)}
         return replace(identity, controlnet=controlnet, controlnet_sha256=digest(told))
 
     def distilled(self, folder: ModelFolder) -> str:

@@ -80,7 +80,7 @@ class Mini(UNetFamily):
                 f"base 'mini' has no weights in {place.name}/. Install synthgen again, or train them: "
                 "python -m synthgen.mini all."
             )
-        told = {file.relative_to(place).as_posix(): file_hash.sha256(file) for file in files}
+        told = {file.relative_to(place).as_posix(): file_hash.remembered(file) for file in files}
         license_, name = (self.LICENSE, "mini") if path is None else ("unknown", place.name)
         return Identity(name, digest(told), license_, place, told, controlnet=place / "controlnet")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import click
@@ -26,6 +27,15 @@ reading = click.option(
     "--reading",
     default="strict",
     help=f"How licences on photos are read: {' or '.join(READINGS)} (training taken for an exception to copyright).",
+)
+stores = click.option(
+    "--store",
+    "stores",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="RUN",
+    show_default="the picture's own run, else runs/*",
+    help="Run to ask about a picture; repeat for more.",
 )
 as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 

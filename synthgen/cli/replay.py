@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from synthgen.cli.command import as_json, command, echo_json
+from synthgen.cli.command import as_json, command, echo_json, stores
 from synthgen.errors import Refused
 
 PATH = click.Path(path_type=Path)
@@ -27,15 +27,7 @@ SAID = {
     stopped="Nothing was changed.",
 )
 @click.argument("picture", type=PATH)
-@click.option(
-    "--store",
-    "stores",
-    multiple=True,
-    type=PATH,
-    metavar="RUN",
-    show_default="the picture's own run, else runs/*",
-    help="Run that has its record; repeat for more.",
-)
+@stores
 @click.option("--base", default="", show_default="as its record says", help="Where its base is, if it was a folder.")
 @click.option(
     "--adapter", multiple=True, metavar="FOLDER", show_default="found by name", help="One of its adapters; repeat."

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from synthgen.cli.command import as_json, command, echo_json
+from synthgen.cli.command import as_json, command, echo_json, stores
 from synthgen.errors import Refused
 
 PATH = click.Path(path_type=Path)
@@ -27,15 +27,7 @@ PATH = click.Path(path_type=Path)
     show_default="the local authority and SYNTHGEN_CERTIFICATE",
     help="Believe only these authorities; repeat for more. Then no store is expected.",
 )
-@click.option(
-    "--store",
-    "stores",
-    multiple=True,
-    type=PATH,
-    metavar="RUN",
-    show_default="the picture's own run, else runs/*",
-    help="Run to ask about a picture; repeat for more.",
-)
+@stores
 @as_json
 def verify(path: Path, trust: tuple[Path, ...], stores: tuple[Path, ...], as_json: bool) -> None:
     """Say whether a picture or a run is what was made here.

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from synthgen import candidates, class_file, classifiers, image_file, images, model_file
+from synthgen import candidates, class_file, classifiers, file_hash, image_file, images, model_file
 from synthgen.candidates import Candidate
 from synthgen.errors import RequestError, SynthgenError
 from synthgen.types import LabelledPicture
@@ -118,7 +118,7 @@ def open_extractor(spec: str, trust_code: bool = False) -> Extractor:
             f"there is no extractor '{spec}'. --extractor wants {' or '.join(NAMES)}, a Hugging Face folder, or an "
             f"{', '.join(model_file.SUFFIXES)} file. Nothing was evaluated."
         )
-    digest = classifiers.sha256(path)
+    digest = file_hash.sha256(path)
     if path.suffix.lower() == ".pth":
         return _inception(path, digest)
     if path.suffix.lower() not in model_file.SUFFIXES:
@@ -154,7 +154,7 @@ def _hugging_face(folder: Path) -> Extractor:
             pixels = processor(images=list(batch), return_tensors="pt")["pixel_values"]
             return model_file.as_array(_pooled(model, pixels))
 
-    digest = hashlib.sha256("".join(classifiers.sha256(path) for path in weights).encode()).hexdigest()
+    digest = hashlib.sha256("".join(file_hash.sha256(path) for path in weights).encode()).hexdigest()
     return Extractor(folder.resolve().name, digest, ask)
 
 

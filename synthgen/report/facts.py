@@ -5,14 +5,13 @@ Validity is passed or failed, and apart from quality: a run may be whole, signed
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from synthgen import store
+from synthgen import file_hash, store
 from synthgen.gates.label import agrees
 from synthgen.intervals import Estimate, proportion
 from synthgen.ledger import Ledger
@@ -232,8 +231,7 @@ def _labelled(line: Mapping[str, Any]) -> bool:
 
 def _same_bytes(folder: Path, line: Mapping[str, Any]) -> bool:
     try:
-        with (folder / str(line["file_name"])).open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest() == line.get("file_sha256")
+        return file_hash.sha256(folder / str(line["file_name"])) == line.get("file_sha256")
     except OSError:
         return False
 
