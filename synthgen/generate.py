@@ -226,7 +226,7 @@ def _suited(recipe: Recipe, domain: Any, taught: Taught) -> Recipe:
     """The recipe as far as what was learned can follow it; axes that are left out are told."""
     kept: Recipe = domain.suited(recipe, taught)
     if left := [axis for axis in recipe.axes if axis not in kept.axes]:
-        adapter_choice.say(f"not asked for, since nothing here has learned it: {', '.join(left)}")
+        adapter_choice.say(f"not asked for, since it does not go with what was learned: {', '.join(left)}")
     return kept
 
 

@@ -28,6 +28,7 @@ CATEGORY_ALIASES: dict[str, str] = {
     "blazer": "outwear", "blazers": "outwear", "parka": "outwear",
 }  # fmt: skip
 LOWER_GARMENTS = ("pants", "skirt", "shorts")
+UPPER_GARMENTS = tuple(name for name in CATEGORIES if name not in (*LOWER_GARMENTS, "dress"))
 PLURAL_GARMENTS = ("pants", "shorts")
 
 COLOURS: dict[str, tuple[int, int, int]] = {  # sRGB of the middle of each named colour
@@ -99,6 +100,20 @@ def category_of(name: str) -> str:
             if word in CATEGORY_ALIASES:
                 return CATEGORY_ALIASES[word]
     return ""
+
+
+def worn_where(noun: str) -> str:
+    """ "upper" or "lower" for a noun phrase or category of a garment that leaves room for another; "" for others."""
+    zones = {"upper": UPPER_GARMENTS, "lower": LOWER_GARMENTS}
+    known = {word: zone for zone, names in zones.items() for name in names for word in (name, CATEGORIES[name])}
+    fitting = [word for word in known if noun == word or noun.endswith(f" {word}")]
+    return known[max(fitting, key=len)] if fitting else ""
+
+
+def rivals(category: str) -> tuple[str, ...]:
+    """The categories that one is told from where a whole person is seen: a shirt is not taken for the trousers."""
+    zone = worn_where(category)
+    return tuple(name for name in CATEGORIES if not zone or worn_where(name) in (zone, ""))
 
 
 def article(noun: str) -> str:

@@ -43,7 +43,7 @@ def problems(path) -> str:
 def test_the_shipped_pipeline_asks_for_every_group_of_the_pose_library():
     recipe = recipes.load("apparel")
     assert recipe.axes["pose"] == tuple(poses.groups())
-    assert set(recipe.axes) == {"pose", "body_type", "skin_tone", "age", "hair", "place", "view"}
+    assert set(recipe.axes) == {"pose", "body_type", "skin_tone", "age", "hair", "worn_with", "place", "view"}
     assert recipe.settings == recipes.DEFAULTS
     assert recipe.gates == {
         "blank": "reject",

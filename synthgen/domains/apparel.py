@@ -24,6 +24,7 @@ from synthgen.vocabulary import (
     SKIN_TONES,
     VIEWS,
     article,
+    worn_where,
 )
 
 AXES: Mapping[str, Mapping[str, str]] = {  # axis -> label -> phrase in the prompt; other labels stand as they are
@@ -35,6 +36,7 @@ AXES: Mapping[str, Mapping[str, str]] = {  # axis -> label -> phrase in the prom
 }
 
 
+WORN_WITH = "worn_with"  # axis: the garment that the product is worn with
 LOOK = "{look}"  # in a subject: the place of the words for how the product looks
 LEAST_SHARE = 0.04  # of the photos: a look that fewer have is not asked for
 MOST_LOOKS = 8
@@ -74,9 +76,14 @@ def mirror(taught: Taught) -> float:
 
 
 def phrase(axis: str, label: str) -> str:
-    """How a label is said: "monk-04" is "light skin", "arms-raised" is "arms raised"; others as they stand."""
+    """How a label is said: "monk-04" is "light skin", "arms-raised" is "arms raised"; others as they stand.
+
+    What the product is worn with follows it: "black skirt" is " and a black skirt", nothing is nothing.
+    """
     if axis == "pose":
         return label.replace("-", " ") if label in poses.groups() else "posing"
+    if axis == WORN_WITH:
+        return f" and {article(label)}{label}" if label else ""
     return AXES.get(axis, {}).get(label, label)
 
 
@@ -113,7 +120,10 @@ def prompt(recipe: Recipe, requested: Mapping[str, str], subject: str) -> str:
         text += literal
         if field is None:
             continue
-        said = subject if field == "subject" else phrase(field, requested[field])
+        if field == "subject":
+            said = subject
+        else:
+            said = phrase(field, requested.get(field, "") if field == WORN_WITH else requested[field])
         if said[:1].lower() in set("aeiou") and (text == "a " or text.endswith(" a ")):
             text = text[:-1] + "n "
         text += said
@@ -139,20 +149,29 @@ def check(recipe: Recipe) -> None:
 
 
 def suited(recipe: Recipe, taught: Taught) -> Recipe:
-    """The recipe without views that would not show the product, and with the looks that it has.
+    """The recipe without views that would not show the product, with the looks that it has and what goes with it.
 
-    Trousers are not seen from the waist up. A look that no prompt says is no label: where none was learned, the axis
-    stays only if the template itself has a place for it.
+    Trousers are not seen from the waist up, and are worn with a shirt and not with shorts. A look that no prompt says
+    is no label: where none was learned, the axis stays only if the template itself has a place for it.
     """
     if looks := taught.labels.get("look"):
         recipe = replace(recipe, axes={**recipe.axes, "look": recipe.axes.get("look", looks)})
     elif "look" in recipe.axes and "look" not in recipes.fields(recipe.prompt):
         recipe = replace(recipe, axes={axis: values for axis, values in recipe.axes.items() if axis != "look"})
+    recipe = _dressed(recipe, taught.category)
     views = recipe.axes.get("view", ())
     left = tuple(view for view in views if view != "close")
     if taught.category not in LOWER_GARMENTS or not left or left == views:
         return recipe
     return replace(recipe, axes={**recipe.axes, "view": left})
+
+
+def _dressed(recipe: Recipe, category: str) -> Recipe:
+    """The recipe with no garment beside the product that is worn where the product is; without any, no such axis."""
+    zone = worn_where(category)
+    left = tuple(text for text in recipe.axes.get(WORN_WITH, ()) if zone and worn_where(text) != zone)
+    axes = {axis: left if axis == WORN_WITH else values for axis, values in recipe.axes.items()}
+    return replace(recipe, axes={axis: values for axis, values in axes.items() if values})
 
 
 def labels(requested: Mapping[str, str]) -> dict[str, str]:

@@ -23,12 +23,16 @@ TONES = tuple(vocabulary.SKIN_TONES)
 def judge(picture: Picture) -> Judgement:
     """Accepts a picture in which every deciding label that was asked for is read; a neighbouring skin tone counts.
 
+    A garment on a person is read as one of those that are worn at its place: shorts beside a shirt do not count.
     Measured: each label that was asked for as the judge reads it, the share of them that agree, and the judge's name.
     """
     asked = {key: str(value) for key, value in {**picture.job.requested, "category": picture.job.category}.items()}
     asked = {key: asked[key] for key in READ if asked.get(key) in judges.LABELS[key]}
     reader = judges.load()
-    read = reader.read_one(picture.pixels).labels
+    reading = reader.read_one(picture.pixels)
+    read = dict(reading.labels)
+    if "category" in asked and "pose" in picture.job.requested:  # someone wears it, with another garment
+        read["category"] = reading.among("category", vocabulary.rivals(asked["category"]))
     wrong = [key for key in asked if not agrees(key, asked[key], read[key])]
     measured: dict[str, float | str] = {key: read[key] for key in asked}
     if asked:

@@ -55,8 +55,8 @@ def table(parts: Parts, count: int, sampling: Sampling) -> Iterator[dict[str, An
             yield {
                 "kind": kind,
                 "label": label,
-                **interval(_hits(label, asked, drawn), sum(said)),
-                "judge": round(_hits(label, asked, fresh) / max(1, sum(said)), 3),
+                **interval(_hits(label, asked, drawn, kind == "person"), sum(said)),
+                "judge": round(_hits(label, asked, fresh, kind == "person") / max(1, sum(said)), 3),
                 "chance": round(_chance(label, asked), 3),
             }
         if kind == "person":
@@ -133,11 +133,18 @@ def interval(hits: int, count: int) -> dict[str, Any]:
     }
 
 
-def _hits(label: str, asked: Sequence[str], readings: Sequence[Any]) -> int:
+def _hits(label: str, asked: Sequence[str], readings: Sequence[Any], worn: bool) -> int:
     return sum(
-        bool(value) and _agrees(label, value, reading.labels[label])
+        bool(value) and _agrees(label, value, _read(label, value, reading, worn))
         for value, reading in zip(asked, readings, strict=True)
     )
+
+
+def _read(label: str, asked: str, reading: Any, worn: bool) -> str:
+    """What is read; a garment on a person is told from those that are worn at its place."""
+    if label == "category" and worn:
+        return str(reading.among(label, vocabulary.rivals(asked)))
+    return str(reading.labels[label])
 
 
 def _agrees(label: str, asked: str, read: str) -> bool:

@@ -17,6 +17,7 @@ REQUESTED = {
     "skin_tone": "monk-06",
     "age": "20-39",
     "hair": "short black",
+    "worn_with": "black skirt",
     "place": "beach",
     "view": "full",
 }
@@ -25,8 +26,8 @@ REQUESTED = {
 def test_a_prompt_is_said_as_the_base_learned_it():
     said = apparel.prompt(recipes.load("apparel"), REQUESTED, apparel.subject("sks", "shirt"))
     assert said == (
-        "a photo of a young adult plus-size person with tan skin and short black hair wearing a sks shirt, "
-        "arms raised, full body, on a beach"
+        "a photo of a young adult plus-size person with tan skin and short black hair wearing a sks shirt "
+        "and a black skirt, arms raised, full body, on a beach"
     )
 
 
@@ -72,7 +73,7 @@ def test_hair_of_the_users_own_words_adds_no_label_that_it_does_not_say():
 def test_views_that_would_not_show_the_product_are_left_out() -> None:
     recipe = recipes.load("apparel")
     assert "close" not in apparel.suited(recipe, Taught(category="pants")).axes["view"]
-    assert apparel.suited(recipe, Taught(category="shirt")) == recipe
+    assert apparel.suited(recipe, Taught(category="shirt")).axes["view"] == recipe.axes["view"]
 
 
 # ---------------------------------------------------------------- how the product looks
@@ -91,10 +92,46 @@ def test_what_was_learned_of_looks_is_asked_for_and_labelled() -> None:
     assert recipe.axes["look"] == ("white", "blue striped")
     subject = apparel.subject_of(taught)
     asked = {axis: values[0] for axis, values in recipe.axes.items()} | {"look": "blue striped"}
-    assert "wearing a sks blue striped shirt," in apparel.prompt(recipe, asked, subject)
+    assert "wearing a sks blue striped shirt and blue trousers," in apparel.prompt(recipe, asked, subject)
     found = apparel.labels(asked)
     assert (found["colour"], found["pattern"]) == ("blue", "striped")
     assert apparel.labels({"look": "white"}) == {"pattern": "plain", "colour": "white"}
+
+
+def test_a_product_is_worn_with_what_leaves_room_for_it() -> None:
+    shipped = recipes.load("apparel")
+
+    def left(category: str) -> set[str]:
+        return {
+            vocabulary.worn_where(text) for text in apparel.suited(shipped, Taught("sks", category)).axes["worn_with"]
+        }
+
+    assert left("shirt") == left("outwear") == {"lower"}
+    assert left("skirt") == {"upper"}
+    for category in ("dress", "", "rain_cape"):  # alone, or not known where
+        recipe = apparel.suited(shipped, Taught("sks", category))
+        assert "worn_with" not in recipe.axes
+        first = {axis: values[0] for axis, values in recipe.axes.items()}
+        assert f"wearing {apparel.subject('sks', category)}, " in apparel.prompt(
+            recipe, first, apparel.subject("sks", category)
+        )
+    own = replace(shipped, axes={**shipped.axes, "worn_with": ("red shorts", "sandals")})
+    assert apparel.suited(own, Taught("sks", "skirt")).axes["worn_with"] == ("sandals",)
+
+
+def test_garments_are_told_from_those_that_are_worn_at_the_same_place() -> None:
+    assert [vocabulary.worn_where(text) for text in ("navy long-sleeve top", "a red shirt", "black t-shirt")] == [
+        "upper"
+    ] * 3
+    assert [vocabulary.worn_where(text) for text in ("pants", "blue trousers", "dress", "nightshirt")] == [
+        "lower",
+        "lower",
+        "",
+        "",
+    ]
+    assert set(vocabulary.rivals("shirt")) == {"t-shirt", "shirt", "longsleeve", "outwear", "dress"}
+    assert set(vocabulary.rivals("pants")) == {"pants", "skirt", "shorts", "dress"}
+    assert set(vocabulary.rivals("dress")) == set(vocabulary.CATEGORIES)
 
 
 def test_a_look_that_no_prompt_would_say_is_not_asked_for() -> None:

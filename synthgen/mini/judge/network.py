@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -48,6 +48,12 @@ class Reading:
     confidence: Mapping[str, float]  # 0 to 1, of each label
     keypoints: Any  # (18, 3) float32: x, y in px of the picture, and the probability that the point is in it
     mask: Any  # (32, 32) float32 in [0, 1]: where the labelled garment is
+    shares: Mapping[str, Any]  # label -> (values,) float32, sum 1, in the order of LABELS
+
+    def among(self, key: str, values: Collection[str]) -> str:
+        """The likeliest of some values of a label."""
+        known = [(float(share), value) for value, share in zip(LABELS[key], self.shares[key], strict=True)]
+        return max(pair for pair in known if pair[1] in values)[1]
 
 
 def build() -> Any:
@@ -156,6 +162,7 @@ class Judge:
                     {key: float(shares[key][row][index]) for key, index in best.items()},
                     keypoints,
                     masks[row],
+                    {key: share[row] for key, share in shares.items()},
                 )
             )
         return readings
