@@ -1,30 +1,38 @@
 """Weights of other people's detectors: found on this machine, and opened only where the user has pinned their sha256.
 
+None is ever fetched.
+
 They come as PyTorch files, which are pickles. So the user says which file is meant, in SYNTHGEN_HOME/detectors.toml,
 and it must also pass PyTorch's own loader for plain tensors.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from synthgen import file_hash, resources, toml_file
 from synthgen.errors import RequestError
 
 REPOSITORY = "lllyasviel/Annotators"
+POSE = "body_pose_model.pth"
 PINS = "detectors.toml"
 FOLDER = "detectors"
 
 
-def trusted(name: str, purpose: str) -> Path:
+def trusted(names: str | Sequence[str], purpose: str, instead: str = "or give keypoint JSON") -> Path:
     """The file of this name, in SYNTHGEN_HOME/detectors or the Hugging Face cache, its hash the pinned one.
 
+    names    one, or several of which the first that is here is taken
+    purpose  what it is for, as the beginning of an error
+    instead  what else can be done, as its end
     Raises RequestError where it is not on this machine, not pinned, another file than the pinned one, or more than
     tensors.
     """
-    path = _found(name, purpose)
-    pins = resources.home() / PINS
-    pinned = str(toml_file.read(pins).get(name, "")) if pins.is_file() else ""
+    path = _found((names,) if isinstance(names, str) else names, purpose, instead)
+    name, pins = path.name, resources.home() / PINS
+    pinned = str(_pin(name).get("sha256", ""))
     sha256 = file_hash.sha256(path)
     if not pinned:
         raise RequestError(
@@ -40,18 +48,31 @@ def trusted(name: str, purpose: str) -> Path:
     return path
 
 
-def _found(name: str, purpose: str) -> Path:
+def license_of(name: str) -> str:
+    """The licence that the user states beside the pin: NAME = { sha256 = '...', license = 'MIT' }; else "unknown"."""
+    return str(_pin(name).get("license", "")) or "unknown"
+
+
+def _pin(name: str) -> dict[str, Any]:
+    pins = resources.home() / PINS
+    told = toml_file.read(pins).get(name, "") if pins.is_file() else ""
+    return dict(told) if isinstance(told, dict) else {"sha256": told}
+
+
+def _found(names: Sequence[str], purpose: str, instead: str) -> Path:
     from huggingface_hub import try_to_load_from_cache
 
-    own = resources.home() / FOLDER / name
-    if own.is_file():
-        return own
-    cached = try_to_load_from_cache(REPOSITORY, name)
-    if isinstance(cached, str) and Path(cached).is_file():
-        return Path(cached)
+    folder = resources.home() / FOLDER
+    for name in names:
+        if (folder / name).is_file():
+            return folder / name
+        cached = try_to_load_from_cache(REPOSITORY, name)
+        if isinstance(cached, str) and Path(cached).is_file():
+            return Path(cached)
+    licensed = f" of {REPOSITORY} (non-commercial licence)" if names == (POSE,) else ""
     raise RequestError(
-        f"{purpose}: the weights {name} of {REPOSITORY} (non-commercial licence) are not on this machine. Put the file "
-        f"into {own.parent}, or give keypoint JSON. Nothing was done."
+        f"{purpose}: the weights {' or '.join(names)}{licensed} are not on this machine. Put the file into {folder}, "
+        f"{instead}. Nothing was done."
     )
 
 

@@ -7,7 +7,6 @@ recipes.load -> licenses.require -> plan.jobs -> store.pending -> pose.prepare -
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -20,7 +19,7 @@ from synthgen import (
     adapters,
     balance,
     bases,
-    hub,
+    guides,
     images,
     licensee,
     licenses,
@@ -28,7 +27,7 @@ from synthgen import (
     marks,
     plan,
     provenance,
-    recipes,
+    recipe_choice,
     rooms,
     signing,
     sweep,
@@ -40,7 +39,7 @@ from synthgen.errors import RequestError, SynthgenError
 from synthgen.poses import Pose
 from synthgen.progress import Progress
 from synthgen.store import ABOUT, Run, read
-from synthgen.types import AdapterUse, Asset, Job, Judgement, Picture, Recipe, RunFacts, Taught, Verdict
+from synthgen.types import AdapterUse, Asset, Guide, Job, Judgement, Picture, Recipe, RunFacts, Taught, Verdict
 
 TRIES = 5
 LIBRARIES = ("torch", "diffusers", "transformers", "peft", "numpy", "pillow")
@@ -54,7 +53,9 @@ class GenerateRequest:
     pipeline: str = ""
     base: str = ""
     memory: str = "full"  # one of memory_modes.MODES
-    controlnet: str = ""  # folder of a ControlNet for poses, for a base that has none inside
+    controlnet: tuple[str, ...] = ()  # FOLDER of a ControlNet for poses, KIND=FOLDER of one for another condition
+    condition: tuple[str, ...] = ()  # KIND=PATH:SCALE:START:END of photos; pose:SCALE:START:END
+    condition_map: tuple[str, ...] = ()  # the same of control pictures that are ready
     adapters: tuple[str, ...] = ()
     no_adapter: bool = False
     seed: int = 0
@@ -110,6 +111,7 @@ class Prepared:
     own_poses: tuple[Pose, ...]
     folder: Path
     sweeps: tuple[sweep.Sweep, ...] = ()
+    conditions: tuple[guides.Condition, ...] = ()
     fits: tuple[str, ...] = ()  # of each adapter to the base: a verdict of lora_fit
     grey: bool = False  # what was learned has no colour, so what is drawn gets none
 
@@ -163,15 +165,20 @@ def _check_use(folder: Path, request: GenerateRequest) -> None:
 
 def _prepare(request: GenerateRequest) -> Prepared:
     uses = adapter_choice.chosen(request)
+    conditions = guides.parse(request.condition, request.condition_map)
     sweeps = sweep.parse(request.sweep, uses)
     cards = tuple(adapters.load_card(use.path) for use in uses)
-    module, identity = bases.find(request.base or _base_of(cards), request.controlnet, request.memory)
+    module, identity = bases.find(request.base or recipe_choice.base_of(cards), request.controlnet, request.memory)
+    module.check_conditions(identity, [one.kind for one in conditions], guides.timed(conditions))
+    recipe_choice.check_controlnets(identity, conditions)
     uses = adapter_choice.blocks(request.block_weight, uses, module.places(identity) if request.block_weight else ())
     fits = adapter_choice.fits(uses, cards, module, identity, request)
-    recipe = _recipe(request, cards, module.settings(identity))
-    _check_size(int(recipe.settings["size"]), module.SIDE_STEP, identity.id)
+    recipe = recipe_choice.chosen(request, cards, module.settings(identity))
+    recipe = replace(recipe, settings={**recipe.settings, **guides.settings(conditions)})
+    recipe_choice.check_size(int(recipe.settings["size"]), module.SIDE_STEP, identity.id)
     about = licensee.circumstances(licenses.Circumstances(request.reading))
-    verdict = licenses.require(_assets(identity, cards, request), request.use, about=about)
+    assets = [*_assets(identity, cards, request), *guides.assets(conditions)]
+    verdict = licenses.require(assets, request.use, about=about)
     domain = rooms.member("domains", recipe.domain)
     domain.check(recipe)
     own = pose.read(request.poses)
@@ -179,12 +186,13 @@ def _prepare(request: GenerateRequest) -> Prepared:
         recipe = replace(recipe, axes={**recipe.axes, "pose": tuple(dict.fromkeys(item.name for item in own))})
     adapter_choice.warn_of_blend(cards)
     taught = taught_by(cards) if cards else getattr(module, "TAUGHT", {}).get(recipe.domain, Taught())
-    recipe = _suited(recipe, domain, taught)
+    recipe = recipe_choice.suited(recipe, domain, taught)
     hashes = {
         **({"grey": "mean of the channels"} if taught.grey else {}),
         "base": identity.sha256,
         **sweep.said(sweeps),
         **identity.control_hash(),
+        **guides.hashes(conditions),
         **{f"adapter {number} on": fit for number, fit in enumerate(fits) if fit != lora_fit.EXACT},
         **{f"adapter {number}": card.weights_sha256 for number, card in enumerate(cards)},
         **{f"pose {item.name}": sha256(item.points.tobytes()).hexdigest() for item in own},
@@ -199,7 +207,9 @@ def _prepare(request: GenerateRequest) -> Prepared:
         jobs = sweep.jobs(jobs, sweeps, _concepts(sweeps, uses, cards, domain, recipe))
     name = "-".join(use.name for use in uses) or f"{recipe.name}-{identity.id}"
     folder = request.out or Path("runs") / f"{name}-{plan.digest(asked)}"
-    return Prepared(recipe, uses, cards, module, identity, verdict, asked, jobs, own, folder, sweeps, fits, taught.grey)
+    return Prepared(
+        recipe, uses, cards, module, identity, verdict, asked, jobs, own, folder, sweeps, conditions, fits, taught.grey
+    )
 
 
 def _concepts(
@@ -222,55 +232,6 @@ def _concepts(
     return {item.name: spoken(by_name[item.name]) for item in sweeps} if len(sweeps) > 1 else {}
 
 
-def _suited(recipe: Recipe, domain: Any, taught: Taught) -> Recipe:
-    """The recipe as far as what was learned can follow it; axes that are left out are told."""
-    kept: Recipe = domain.suited(recipe, taught)
-    if left := [axis for axis in recipe.axes if axis not in kept.axes]:
-        adapter_choice.say(f"not asked for, since it does not go with what was learned: {', '.join(left)}")
-    return kept
-
-
-def _check_size(size: int, step: int, base: str) -> None:
-    if size % step:
-        near = max(step, round(size / step) * step)
-        raise RequestError(
-            f"--size is {size} px; base '{base}' draws sides that are multiples of {step} px. Nearest: {near}. Nothing "
-            "was drawn."
-        )
-
-
-def _base_of(cards: Sequence[Any]) -> str:
-    """The base that the first adapter was trained for. A base from a folder must be given again: cards hold no path."""
-    if not cards:
-        return "mini"
-    if cards[0].base not in bases.names() and not hub.is_id(cards[0].base):
-        raise RequestError(
-            f"adapter '{cards[0].name}' was trained on the base folder '{cards[0].base}'. Give it: --base FOLDER."
-        )
-    return str(cards[0].base)
-
-
-def _recipe(request: GenerateRequest, cards: Sequence[Any], preset: Mapping[str, Any]) -> Recipe:
-    recipe = recipes.load(request.pipeline or (cards[0].domain if cards else "") or adapter_choice.DEFAULT_PIPELINE)
-    chosen = {
-        **{key: value for key, value in preset.items() if key not in recipes.stated(recipe)},
-        "threads": recipe.settings.get("threads") or os.cpu_count() or 1,
-    }
-    said = {
-        "num_inference_steps": request.steps or None,
-        "guidance_scale": request.guidance,
-        "batch": request.batch or None,
-        "size": request.size or None,
-    }
-    chosen |= {key: value for key, value in said.items() if value is not None}
-    recipe = replace(recipe, prompt=adapters.from_prompt(recipe.prompt)[0])
-    recipe = recipes.adjusted(recipe, chosen)
-    if request.strict:
-        strict = {gate: "off" if mode == "off" else "reject" for gate, mode in recipe.gates.items()}
-        recipe = replace(recipe, gates=strict)
-    return recipe
-
-
 def _assets(identity: Any, cards: Sequence[Any], request: GenerateRequest) -> list[Asset]:
     poses = [Asset("poses", file.name, "unknown") for file in request.poses]
     return [*identity.assets(), *(adapters.asset(card) for card in cards), *poses]
@@ -291,11 +252,11 @@ def _make(store: Run, ready: Prepared, request: GenerateRequest, marker: marks.M
             f"{ready.module.without_control(ready.identity)} Poses are asked for in words only; no keypoints are told."
         )
 
-    def steer(job: Job) -> tuple[Job, Any]:
-        if "pose" not in job.requested or not base.steered:
-            return job, None
-        steering = pose.prepare(sweep.steered_as(job), int(settings["size"]), ready.own_poses)
-        return replace(job, requested={**job.requested, **steering.labels}), steering.control
+    along = guides.Guides(ready.conditions, int(settings["size"]), ready.own_poses)
+
+    def steer(job: Job) -> tuple[Job, Guide]:
+        labels, guide = along.of(sweep.steered_as(job), base.steered)
+        return replace(job, requested={**job.requested, **labels}), guide
 
     engine = local.Engine(base, steer, settings, store.batch_tolerance)
 

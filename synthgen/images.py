@@ -115,7 +115,7 @@ def square(image: Image.Image, size: int) -> Image.Image:
 
     if image.mode == "RGBA":
         layered = square(image.convert("RGB"), size)
-        layered.putalpha(_squared_mask(image.getchannel("A"), size))
+        layered.putalpha(square_mask(image.getchannel("A"), size))
         return layered
     image = image.convert("RGB")
     width, height = image.size
@@ -132,7 +132,7 @@ def square(image: Image.Image, size: int) -> Image.Image:
     return padded
 
 
-def _squared_mask(mask: Image.Image, size: int) -> Image.Image:
+def square_mask(mask: Image.Image, size: int) -> Image.Image:
     from PIL import Image
 
     scale = size / max(mask.size)

@@ -67,6 +67,7 @@ def record(picture: Picture, context: Context, judgements: Sequence[Judgement] =
         "adapters": context.adapters,
         "settings": context.settings,
         **({"drawn": picture.drawn} if picture.drawn else {}),
+        **({"guides": picture.guide.told} if picture.guide.told else {}),
         "job": {"id": job.id, "index": job.index, "attempt": job.attempt, "category": job.category},
         "prompt": job.prompt,
         "prompt_sha256": _text_sha256(_plain(job.prompt)),

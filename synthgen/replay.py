@@ -15,11 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from synthgen import adapters, bases, images, provenance, store
-from synthgen.conditioners import pose
+from synthgen import adapters, bases, guides, images, provenance, store
 from synthgen.errors import RequestError, UnknownName
 from synthgen.ledger import Ledger
-from synthgen.types import AdapterUse, Job, Picture
+from synthgen.types import AdapterUse, Guide, Job, Picture
 
 SAME, CLOSE, DIFFERENT = "same", "close", "different"
 
@@ -36,30 +35,37 @@ class Replay:
     remarks: tuple[str, ...] = ()
 
 
-def picture(
-    file: Path, stores: Sequence[Path] = (), base: str = "", adapter: Sequence[str] = (), controlnet: str = "",
-    device: str = "",
-) -> Replay:  # fmt: skip
+@dataclass(frozen=True)
+class Places:
+    """Where the things are that a picture was made of. What is not said is looked for by the names in its record."""
+
+    stores: Sequence[Path] = ()  # runs that are asked for the prompt, which published marks leave out
+    base: str = ""  # where its base is, if it was a folder
+    adapter: Sequence[str] = ()  # folders of its adapters, where they are not found by name
+    controlnet: Sequence[str] = ()  # FOLDER or KIND=FOLDER of ControlNets that are not inside its base
+    reference: Sequence[Path] = ()  # photos that it was drawn along, or their folders
+
+
+def picture(file: Path, places: Places | None = None, device: str = "") -> Replay:
     """Draw the picture of this file once more and compare.
 
-    stores   runs that are asked for the prompt, which published marks leave out; the picture's own run if none is named
-    base     where its base is, if it was a folder
-    adapter  folders of its adapters, where they are not found by name
-    controlnet  folder of the ControlNet that it was steered by, if its base has none inside
     Raises RequestError where something that it was made of is not here, or is not what it was.
     """
-    lineage = _whole(provenance.read(file), file, stores)
-    module, identity = _base(base or str(lineage["base"]["id"]), controlnet, lineage, file)
+    places = places or Places()
+    lineage = _whole(provenance.read(file), file, places.stores)
+    module, identity = _base(places.base or str(lineage["base"]["id"]), places.controlnet, lineage, file)
     if identity.sha256 != lineage["base"]["sha256"]:
         raise RequestError(
             f"{file} was drawn by base '{lineage['base']['id']}' with sha256 {lineage['base']['sha256'][:12]}; the one "
             f"here has {identity.sha256[:12]}. Name the one it was with --base FOLDER. Nothing was drawn."
         )
-    uses = [_use(told, adapter, file) for told in lineage["adapters"]]
+    uses = [_use(told, places.adapter, file) for told in lineage["adapters"]]
     drawn = lineage.get("drawn", {})
+    _check_controlnets(identity, lineage, file)
+    guide = guides.again(lineage, places.reference)
     loaded = module.load(identity, device or str(drawn.get("device", "")))
     loaded.attach(uses)
-    made = _draw(loaded, lineage, int(drawn.get("batch", 1)), int(drawn.get("row", 0)))
+    made = _draw(loaded, lineage, guide, int(drawn.get("batch", 1)), int(drawn.get("row", 0)))
     if drawn.get("grey"):
         made = images.greyed(made)
     return _compared(file, lineage, made.pixels)
@@ -80,7 +86,7 @@ def _whole(lineage: Mapping[str, Any], file: Path, stores: Sequence[Path]) -> Ma
     )
 
 
-def _base(name: str, controlnet: str, lineage: Mapping[str, Any], file: Path) -> tuple[Any, Any]:
+def _base(name: str, controlnet: Sequence[str], lineage: Mapping[str, Any], file: Path) -> tuple[Any, Any]:
     try:
         return bases.find(name, controlnet)
     except UnknownName as error:
@@ -107,14 +113,26 @@ def _use(told: Mapping[str, Any], given: Sequence[str], file: Path) -> AdapterUs
     )
 
 
-def _draw(base: Any, lineage: Mapping[str, Any], batch: int, row: int) -> Picture:
+def _check_controlnets(identity: Any, lineage: Mapping[str, Any], file: Path) -> None:
+    """Raises RequestError where a ControlNet that the record names is not here, or is another."""
+    for told in lineage.get("guides", ()):
+        wanted = lineage["base"].get(f"controlnet_{told['kind']}_sha256", "")
+        found = {one.kind: one.sha256 for one in identity.controls}.get(told["kind"], "")
+        if wanted != found:
+            raise RequestError(
+                f"{file} was steered by a ControlNet for {told['kind']} with sha256 {wanted[:12]}, and "
+                f"{f'the one named has {found[:12]}' if found else 'none was named'}. Name it: --controlnet "
+                f"{told['kind']}=FOLDER. Nothing was drawn."
+            )
+
+
+def _draw(base: Any, lineage: Mapping[str, Any], guide: Guide, batch: int, row: int) -> Picture:
     about = lineage["job"]
     job = Job(
         about["id"], int(about["index"]), lineage["prompt"], lineage["negative_prompt"], int(lineage["seed"]),
         lineage["requested"], about["category"], int(about["attempt"]),
     )  # fmt: skip
-    control = pose.again(job.requested, int(lineage["settings"]["size"]))
-    drawn: list[Picture] = base.render([job] * batch, [control] * batch, lineage["settings"])
+    drawn: list[Picture] = base.render([job] * batch, [guide] * batch, lineage["settings"])
     return drawn[row]
 
 

@@ -1,6 +1,6 @@
 """Which pictures belong together, and which of them train: nothing that a group shares straddles two splits.
 
-Pictures of one seed or one pose are one group, and of one adapter where several were used and the groups stay small
+Pictures of one seed, photo or pose are one group, and of one adapter where several were used and the groups stay small
 enough. What cannot be kept apart is told by `shared`, never passed over.
 """
 
@@ -16,8 +16,8 @@ from synthgen.errors import RequestError
 
 NAMES = ("train", "validation", "test")
 ALIASES = {"training": "train", "val": "validation", "valid": "validation", "dev": "validation", "testing": "test"}
-KEYS = ("seed", "pose", "adapter", "prompt")  # what pictures may share; the first three make groups
-GROUPED_BY = KEYS[:3]
+KEYS = ("seed", "photo", "pose", "adapter", "prompt")  # what pictures may share; all but the prompt make groups
+GROUPED_BY = KEYS[:-1]
 LARGEST_SHARE = 0.5  # a key that would put more than this of all pictures into one group is not grouped by
 
 
@@ -60,11 +60,12 @@ def normal(name: str) -> str:
 
 
 def keys(lineage: Mapping[str, Any]) -> dict[str, str]:
-    """What a picture may have in common with others: its seed, its skeleton, its adapters, its prompt."""
+    """What a picture may have in common with others: seed, photos it was drawn along, skeleton, adapters, prompt."""
     requested = lineage.get("requested", {})
     used = sorted(str(item.get("sha256") or item.get("name")) for item in lineage.get("adapters", ()))
     return {
         "seed": str(lineage.get("seed", "")),
+        "photo": "+".join(sorted({str(item.get("sha256", "")) for item in lineage.get("guides", ())})),
         "pose": str(requested.get("pose_name") or requested.get("pose") or ""),
         "adapter": "+".join(used),
         "prompt": str(lineage.get("prompt", "")),
@@ -116,7 +117,7 @@ def shared(keys: Sequence[Mapping[str, str]], splits: Sequence[str]) -> dict[str
     for key in KEYS:
         places: dict[str, set[str]] = {}
         for item, split in zip(keys, splits, strict=True):
-            if item[key]:
+            if item.get(key):
                 places.setdefault(item[key], set()).add(split)
         count = sum(len(split) > 1 for split in places.values())
         if count:
@@ -145,11 +146,11 @@ def _joined(items: Sequence[Mapping[str, str]], by: Sequence[str]) -> list[str]:
     first: dict[tuple[str, str], int] = {}
     for place, item in enumerate(items):
         for key in by:
-            if item[key]:
+            if item.get(key):
                 one, two = root(first.setdefault((key, item[key]), place)), root(place)
                 parents[max(one, two)] = min(one, two)
     names: dict[int, str] = {}
     for place, item in enumerate(items):
-        text = "\n".join(f"{key}={item[key]}" for key in by)
+        text = "\n".join(f"{key}={item.get(key, '')}" for key in by)
         names[root(place)] = min(names.get(root(place), text), text)
     return [hashlib.sha256(names[root(place)].encode()).hexdigest()[:12] for place in range(len(items))]

@@ -104,12 +104,20 @@ class Job:
 
 
 @dataclass(frozen=True)
+class Guide:
+    """What a picture is drawn along, beside its words."""
+
+    controls: Mapping[str, Any] = field(default_factory=dict)  # kind -> (s, s, 3) uint8, what its ControlNet is shown
+    told: tuple[Mapping[str, Any], ...] = ()  # of each file that went in: kind, file, sha256 and more
+
+
+@dataclass(frozen=True)
 class Picture:
     """A rendered job."""
 
     job: Job
     pixels: Any  # (h, w, 3) uint8 sRGB numpy array
-    control: Any = None  # the control picture it was drawn with, (h, w, 3) uint8, or None
+    guide: Guide = field(default_factory=Guide)
     drawn: Mapping[str, Any] = field(default_factory=dict)  # device, batch, row in it, batch_tolerance_levels
 
 

@@ -247,6 +247,6 @@ def test_a_picture_is_made_again_with_the_adapters_of_its_record_and_no_others(
 
     generate.run(asked(f"{trained}:0.6", toy, tmp_path / "run", count=2))  # type: ignore[arg-type]
     file = tmp_path / "run" / rows(tmp_path / "run")[1]["file_name"]
-    assert replay.picture(file, base=str(toy), adapter=[str(trained)]).status == replay.SAME
+    assert replay.picture(file, replay.Places(base=str(toy), adapter=[str(trained)])).status == replay.SAME
     with pytest.raises(RequestError, match="--adapter FOLDER"):
-        replay.picture(file, base=str(toy))
+        replay.picture(file, replay.Places(base=str(toy)))

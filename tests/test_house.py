@@ -45,7 +45,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
      "condition",
      "training_report", "generate", "adapter_choice", "evaluate", "report", "selfcheck", "evaluation_sets",
      "evaluation_parts", "export", "ingest", "verify", "revoke",
-     "replay", "sweep", "blend"),
+     "replay", "sweep", "blend", "guides", "recipe_choice"),
     ("cli", "__main__"),
 )  # fmt: skip
 NAMES_THAT_SAY_NOTHING = {"utils", "util", "common", "helpers", "helper", "misc", "manager", "managers"}

@@ -115,7 +115,7 @@ def test_every_picture_is_the_same_when_made_again_from_its_record(whole: Path, 
     }  # fmt: skip
     assert {line["lineage"]["drawn"]["batch_tolerance_levels"] for line in lines} <= {0, 1, 2}
     for line in (lines[0], lines[5], lines[9]):
-        found = replay.picture(whole / line["file_name"], base=str(toy))
+        found = replay.picture(whole / line["file_name"], replay.Places(base=str(toy)))
         assert (found.status, found.levels, found.remarks) == (replay.SAME, 0, ())
 
 

@@ -88,7 +88,9 @@ def test_a_sweep_draws_the_same_prompts_and_seeds_at_every_strength_and_a_labell
     found = [(y, x) for y in range(20, 34) for x in range(100, 130) if (sheet[y, x : x + 2] == first[0, :2]).all()]
     assert any((sheet[y : y + SIZE_PX, x : x + SIZE_PX] == first).all() for y, x in found)
     for line in lines[1::2]:
-        found_again = replay.picture(tmp_path / "run" / line["file_name"], base=str(toy), adapter=[str(pair[0])])
+        found_again = replay.picture(
+            tmp_path / "run" / line["file_name"], replay.Places(base=str(toy), adapter=[str(pair[0])])
+        )
         assert found_again.status == replay.SAME
 
 
@@ -126,7 +128,7 @@ def test_a_block_that_is_weakened_to_nothing_leaves_the_base_there_and_replay_kn
     run("half", "a=down:0,up_blocks.0:0.5")
     line = store.read(tmp_path / "half")[0]
     assert line["lineage"]["adapters"][0]["blocks"] == {"unet.down_blocks": 0.0, "unet.up_blocks.0": 0.5}
-    found = replay.picture(tmp_path / "half" / line["file_name"], base=str(toy), adapter=[str(pair[0])])
+    found = replay.picture(tmp_path / "half" / line["file_name"], replay.Places(base=str(toy), adapter=[str(pair[0])]))
     assert found.status == replay.SAME
     for wrong in ("a=middle:0.5", "a=up:9", "a=up"):
         with pytest.raises(RequestError, match="--block-weight"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -57,24 +59,28 @@ def choose(name: str) -> tuple[Any, Path | None]:
     raise RequestError(f"--base {name} is a {kind}; no family here knows one like it: {', '.join(known)}.")
 
 
-def find(name: str, controlnet: str = "", memory: str = "full") -> tuple[Any, Identity]:
-    """The family and the weights that a name or a path means, with a ControlNet for poses where one is named.
+def find(name: str, controlnet: str | Sequence[str] = "", memory: str = "full") -> tuple[Any, Identity]:
+    """The family and the weights that a name or a path means, with the ControlNets that are named.
 
-    memory  one of memory_modes.MODES: in which precision they are held, and what waits elsewhere
+    controlnet  FOLDER for poses, KIND=FOLDER for another condition
+    memory      one of memory_modes.MODES: in which precision they are held, and what waits elsewhere
 
     Raises UnknownName or RequestError.
     """
     if memory not in memory_modes.MODES:
         raise UnknownName("--memory", memory, memory_modes.MODES)
-    member, identity = _found(name, controlnet)
+    named = _controlnets([controlnet] if isinstance(controlnet, str) else controlnet)
+    member, identity = _found(name, named.pop("pose", None))
+    for kind, folder in named.items():
+        identity = member.steered(identity, folder, kind)
     return member, replace(identity, memory=memory)
 
 
-def _found(name: str, controlnet: str) -> tuple[Any, Identity]:
+def _found(name: str, controlnet: Path | None) -> tuple[Any, Identity]:
     member, folder = choose(name)
     if folder is not None and folder.suffix in FILES and folder.is_file():
-        return member, member.identify_file(folder, _settings(member, folder), _controlnet(controlnet))
-    identity = member.identify(folder, _controlnet(controlnet))
+        return member, member.identify_file(folder, _settings(member, folder), controlnet)
+    identity = member.identify(folder, controlnet)
     pin = hub.pinned(name) if folder is not None and not Path(name).expanduser().exists() else None
     if pin is None:
         return member, identity
@@ -117,9 +123,20 @@ def _settings(member: Any, file: Path) -> Path:
     )
 
 
-def _controlnet(name: str) -> Path | None:
-    if not name:
-        return None
+def _controlnets(texts: Sequence[str]) -> dict[str, Path]:
+    """("FOLDER", "canny=FOLDER") by condition. Raises RequestError for a kind that is named twice."""
+    found: dict[str, Path] = {}
+    for text in filter(None, texts):
+        kind, mark, folder = text.partition("=")
+        named = bool(mark) and re.fullmatch("[a-z][a-z0-9_]*", kind) is not None and not Path(text).exists()
+        kind, folder = (kind, folder) if named else ("pose", text)
+        if kind in found:
+            raise RequestError(f"--controlnet names two for '{kind}'. Leave one of them out. Nothing was loaded.")
+        found[kind] = _controlnet(folder)
+    return found
+
+
+def _controlnet(name: str) -> Path:
     place = Path(name).expanduser()
     if not place.exists() and hub.is_id(name):
         place = hub.folder(name)

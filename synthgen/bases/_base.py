@@ -14,7 +14,7 @@ from synthgen.bases._identity import Identity
 from synthgen.bases._process import STEPS
 from synthgen.errors import SynthgenError
 from synthgen.memory_modes import MODES
-from synthgen.types import AdapterUse, Job, Picture
+from synthgen.types import AdapterUse, Guide, Job, Picture
 
 
 class Base:
@@ -24,24 +24,25 @@ class Base:
     gives in its place.
     """
 
-    def __init__(self, family: Any, identity: Identity, pipe: Any, controlnet: Any, device: str) -> None:
+    def __init__(self, family: Any, identity: Identity, pipe: Any, controlnets: Mapping[str, Any], device: str) -> None:
+        """controlnets  by condition: "pose" and others"""
         self.family, self.identity, self.device = family, identity, device
-        self.parts, self.controlnet = pipe, controlnet
+        self.parts, self.controlnets = pipe, dict(controlnets)
         self.size = family.side(identity)  # px; what is trained at, and what is drawn where nothing else is said
         self.train_steps = STEPS
         self.mode = MODES[identity.memory]
-        for part in (*self.models(), *([controlnet] if controlnet is not None else [])):
+        for part in (*self.models(), *self.controlnets.values()):
             part.to("cpu" if self.mode.offload else device)
             part.eval()  # not frozen: oneDNN takes other kernels for frozen weights, and the last bits differ
-        self._pipelines: dict[bool, Any] = {}
+        self._pipelines: dict[tuple[str, ...], Any] = {}  # conditions -> the pipeline that is steered by them
         self._attached: tuple[AdapterUse, ...] | None = ()
         self._plain: dict[str, tuple[Any, Any]] = {}  # module that an adapter changed -> its weight, and as it was
         self._process: Any = None
 
     @property
     def steered(self) -> bool:
-        """Whether a control picture has any effect."""
-        return self.controlnet is not None
+        """Whether a skeleton has any effect."""
+        return "pose" in self.controlnets
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -200,26 +201,47 @@ class Base:
                 change = held[pair.up].float().flatten(1) @ held[pair.down].float().flatten(1)
                 weight += (scales[pair.module] * change).reshape(weight.shape).to(weight)
 
-    def render(self, jobs: Sequence[Job], controls: Sequence[np.ndarray | None], settings: Any) -> list[Picture]:
-        """Draw one batch. Each job's noise comes from its own seed; `controls` are (s, s, 3) uint8 for all, or None.
+    def render(self, jobs: Sequence[Job], guides: Sequence[Guide | np.ndarray | None], settings: Any) -> list[Picture]:
+        """Draw one batch. Each job's noise comes from its own seed.
 
-        settings  num_inference_steps, guidance_scale, controlnet_conditioning_scale, size (px)
+        guides    what each is drawn along, of the same conditions for all; an array is a skeleton, (s, s, 3) uint8
+        settings  num_inference_steps, guidance_scale, controlnet_conditioning_scale, size (px), `conditions`: kind ->
+                  scale, start and end
         """
         import torch
 
         if self.device == "cpu" and "threads" in settings:
             torch.set_num_threads(int(settings["threads"]))
-        steered = self.steered and controls[0] is not None
-        options = self._options(jobs, settings)
-        if steered:
-            stacked = torch.from_numpy(np.stack([np.asarray(control) for control in controls]))
-            options[self.family.CONTROL] = stacked.permute(0, 3, 1, 2).float() / 255
-            options["controlnet_conditioning_scale"] = float(settings["controlnet_conditioning_scale"])
+        along = [_guide(guide) for guide in guides]
+        kinds = tuple(kind for kind in self.controlnets if kind in along[0].controls)
+        options = {**self._options(jobs, settings), **self._steering(kinds, along, settings)}
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(jobs[0].seed)  # SD3's pipeline draws the latents of a control picture from it
-            drawn = self._pipeline(steered)(**options).images
+            drawn = self._pipeline(kinds)(**options).images
         pixels = (np.clip(drawn, 0, 1) * 255).round().astype(np.uint8)
-        return [Picture(job, pixels[row], controls[row]) for row, job in enumerate(jobs)]
+        return [Picture(job, pixels[row], along[row]) for row, job in enumerate(jobs)]
+
+    def _steering(self, kinds: tuple[str, ...], along: Sequence[Guide], settings: Any) -> dict[str, Any]:
+        """What a pipeline with ControlNets is called with beside the rest: plain values for one, lists for several."""
+        import torch
+
+        if not kinds:
+            return {}
+        usual = {"scale": float(settings["controlnet_conditioning_scale"])}
+        told = [{"start": 0.0, "end": 1.0, **usual, **settings.get("conditions", {}).get(kind, {})} for kind in kinds]
+        shown = [
+            torch.from_numpy(np.stack([np.asarray(one.controls[kind]) for one in along])).permute(0, 3, 1, 2) / 255.0
+            for kind in kinds
+        ]
+        options = {
+            self.family.CONTROL: shown,
+            "controlnet_conditioning_scale": [one["scale"] for one in told],
+            "control_guidance_start": [one["start"] for one in told],
+            "control_guidance_end": [one["end"] for one in told],
+        }
+        if not self.family.TIMED:
+            options = {name: value for name, value in options.items() if not name.startswith("control_guidance")}
+        return {name: value[0] if len(kinds) == 1 else value for name, value in options.items()}
 
     def redraw(self, pixels: np.ndarray, jobs: Sequence[Job], strength: float, settings: Any) -> np.ndarray:
         """Image-to-image: (n, s, s, 3) uint8 pictures part of the way to noise and back, each with the words of a job.
@@ -229,7 +251,7 @@ class Base:
         import torch
         from diffusers import AutoPipelineForImage2Image
 
-        pipe = AutoPipelineForImage2Image.from_pipe(self._pipeline(False))
+        pipe = AutoPipelineForImage2Image.from_pipe(self._pipeline(()))
         pipe.set_progress_bar_config(disable=True)
         drawn, batch = [], int(settings["batch"])
         for start in range(0, len(pixels), batch):
@@ -259,18 +281,27 @@ class Base:
             options["negative_prompt"] = [job.negative_prompt or blank for job in jobs]
         return options
 
-    def _pipeline(self, steered: bool) -> Any:
-        if steered not in self._pipelines:
+    def _pipeline(self, kinds: tuple[str, ...]) -> Any:
+        """The unmodified pipeline, steered by ControlNets for these conditions."""
+        if kinds not in self._pipelines:
             import diffusers
 
             pipe = self.parts
-            if steered:
-                kind = getattr(diffusers, self.family.CONTROLLED)
-                pipe = kind(**self.parts.components, controlnet=self.controlnet, **self.family.options(self.parts))
+            if kinds:
+                controlled = getattr(diffusers, self.family.CONTROLLED)
+                controlnet = self.family.together([self.controlnets[kind] for kind in kinds])
+                pipe = controlled(**self.parts.components, controlnet=controlnet, **self.family.options(self.parts))
             pipe.set_progress_bar_config(disable=True)
             if self.mode.tiles:
                 pipe.vae.enable_tiling()
             if self.mode.offload:
                 pipe.enable_model_cpu_offload(device=self.device)
-            self._pipelines[steered] = pipe
-        return self._pipelines[steered]
+            self._pipelines[kinds] = pipe
+        return self._pipelines[kinds]
+
+
+def _guide(told: Guide | np.ndarray | None) -> Guide:
+    """A skeleton alone, or nothing, as a guide."""
+    if isinstance(told, Guide):
+        return told
+    return Guide() if told is None else Guide({"pose": told})

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 from synthgen import file_hash, model_folder, precision
 from synthgen.bases._device import device_of, quiet
-from synthgen.bases._identity import Identity
+from synthgen.bases._identity import Control, Identity
 from synthgen.bases._weights import Weights
 from synthgen.errors import RequestError
 from synthgen.memory_modes import MODES
@@ -48,6 +48,8 @@ class Family(ABC):
     CONTROLLED: ClassVar[str] = ""  # its class with a ControlNet, "" where diffusers has none
     CONTROLNET: ClassVar[str] = "ControlNetModel"
     CONTROL: ClassVar[str] = "image"  # what that pipeline calls the control picture
+    SEVERAL: ClassVar[str] = ""  # its class of several ControlNets at once, "" where diffusers has none
+    TIMED: ClassVar[bool] = True  # whether a ControlNet may act for a part of the steps only
     GUIDANCE: ClassVar[str] = "guidance_scale"  # what the pipeline calls classifier-free guidance
     NEGATIVE: ClassVar[bool] = True  # whether it takes a negative prompt
     ALWAYS_NEGATIVE: ClassVar[bool] = False  # whether it must have one, if only a blank
@@ -68,11 +70,6 @@ class Family(ABC):
     WITHOUT_CONTROL: ClassVar[str] = ""  # why there is none, and what to do
 
     # ---- before anything is loaded
-
-    @property
-    def ACCEPTS(self) -> tuple[str, ...]:
-        """Conditions that it can be steered by."""
-        return ("pose",) if self.CONTROLLED else ()
 
     def claims(self, path: Path) -> bool:
         """Whether a diffusers folder holds weights of this family."""
@@ -115,21 +112,65 @@ class Family(ABC):
         identity = Identity(file.stem, digest(told), "unknown", settings, told, file, distilled=self.distilled(named))
         return self.steered(identity, controlnet) if controlnet else identity
 
-    def steered(self, identity: Identity, controlnet: Path) -> Identity:
-        """The same with a ControlNet. Raises RequestError where the family has none, or the folder holds none."""
+    def steered(self, identity: Identity, controlnet: Path, condition: str = "pose") -> Identity:
+        """The same with a ControlNet for a condition.
+
+        Raises RequestError where the family has none, or the folder holds none that goes with this base.
+        """
         if not self.CONTROLLED:
             raise RequestError(f"base '{identity.id}': {self.WITHOUT_CONTROL} Nothing was loaded.")
-        kind = model_folder.config(controlnet, ".").get("_class_name")
-        if kind != self.CONTROLNET:
+        config = model_folder.config(controlnet, ".")
+        if (kind := config.get("_class_name")) != self.CONTROLNET:
             raise RequestError(
                 f"--controlnet {controlnet.name}: its config.json says {kind!r}; base '{identity.id}' wants a "
                 f"{self.CONTROLNET}. Nothing was loaded."
+            )
+        if misfit := self.misfit(identity, config):
+            raise RequestError(
+                f"--controlnet {controlnet.name} was made for another base than '{identity.id}': {misfit}. "
+                "Nothing was loaded."
             )
         held = model_folder.part_weights(controlnet)
         if not held:
             raise RequestError(f"--controlnet {controlnet.name} has no safetensors. Nothing was loaded.")
         told = {file.name: file_hash.remembered(file) for file in (controlnet / "config.json", *held)}
-        return replace(identity, controlnet=controlnet, controlnet_sha256=digest(told))
+        if condition == "pose":
+            return replace(identity, controlnet=controlnet, controlnet_sha256=digest(told))
+        return replace(identity, controls=(*identity.controls, Control(condition, controlnet, digest(told))))
+
+    def misfit(self, identity: Identity, control: Mapping[str, Any]) -> str:
+        """What shows that a ControlNet with this configuration was made for another base, or ""."""
+        return ""
+
+    def check_conditions(self, identity: Identity, asked: Collection[str], part: Collection[str]) -> None:
+        """Raises RequestError where pictures cannot be drawn along all of these conditions.
+
+        asked   kinds that are asked for by name
+        part    those of them that act for a part of the steps only
+        """
+        here = [*(["pose"] if identity.controlnet else []), *(one.kind for one in identity.controls)]
+        for kind in (kind for kind in asked if kind not in here):
+            if not self.CONTROLLED:
+                raise RequestError(f"base '{identity.id}': {self.WITHOUT_CONTROL} Nothing was loaded.")
+            raise RequestError(
+                f"--condition {kind}: base '{identity.id}' {self.knows(identity)}. Name a ControlNet that was trained "
+                f"for it on this base: --controlnet {kind}=FOLDER. Nothing was loaded."
+            )
+        if len({*here} & {*asked, "pose"}) > 1 and not self.SEVERAL:
+            raise RequestError(
+                f"base '{identity.id}': its pipeline takes one condition at a time. Leave --controlnet for all but one "
+                "out. Nothing was loaded."
+            )
+        if part and not self.TIMED:
+            raise RequestError(
+                f"base '{identity.id}': its pipeline has a ControlNet act for all steps; leave :START:END out. Nothing "
+                "was loaded."
+            )
+
+    def knows(self, identity: Identity) -> str:
+        """What it can be steered by, as the end of a sentence."""
+        kinds = [*(["pose"] if identity.controlnet else []), *(one.kind for one in identity.controls)]
+        return f"has a ControlNet for {' and '.join(kinds)} only" if kinds else "was given no ControlNet"
 
     def distilled(self, folder: ModelFolder) -> str:
         """What shows that these weights were distilled to few steps, or ""."""
@@ -233,8 +274,7 @@ class Family(ABC):
             raise RequestError("--memory offload keeps parts in main memory, and here all is there. Say lean.")
         torch.set_num_threads(os.cpu_count() or 1)  # results differ in their last bits between thread counts
         pipe = self.open(identity)
-        controlnet = self.open_controlnet(identity, pipe) if identity.controlnet else None
-        return Base(self, identity, pipe, controlnet, where)
+        return Base(self, identity, pipe, self.open_controlnets(identity), where)
 
     def open(self, identity: Identity) -> Any:
         """The unmodified pipeline."""
@@ -265,13 +305,25 @@ class Family(ABC):
         """What the pipeline with a ControlNet is made with, beside the parts of this one."""
         return {}
 
-    def open_controlnet(self, identity: Identity, pipe: Any) -> Any:
-        """The ControlNet."""
+    def open_controlnets(self, identity: Identity) -> dict[str, Any]:
+        """Its ControlNets by condition."""
         import diffusers
 
-        return getattr(diffusers, self.CONTROLNET).from_pretrained(
-            identity.controlnet, torch_dtype=self.dtype(identity), use_safetensors=True, local_files_only=True
-        )
+        pose = {"pose": identity.controlnet} if identity.controlnet else {}
+        return {
+            kind: getattr(diffusers, self.CONTROLNET).from_pretrained(
+                folder, torch_dtype=self.dtype(identity), use_safetensors=True, local_files_only=True
+            )
+            for kind, folder in {**pose, **{one.kind: one.folder for one in identity.controls}}.items()
+        }
+
+    def together(self, controlnets: Sequence[Any]) -> Any:
+        """What its pipeline takes for one ControlNet, or for several at once."""
+        import diffusers
+
+        if len(controlnets) == 1:
+            return controlnets[0]
+        return getattr(diffusers, self.SEVERAL)(list(controlnets))
 
     # ---- what a family says itself
 

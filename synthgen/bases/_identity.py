@@ -10,6 +10,16 @@ from synthgen.types import Asset
 
 
 @dataclass(frozen=True)
+class Control:
+    """A ControlNet for another condition than poses."""
+
+    kind: str
+    folder: Path
+    sha256: str
+    license: str = "unknown"
+
+
+@dataclass(frozen=True)
 class Identity:
     """A name, and one hash over every file that decides a picture."""
 
@@ -22,26 +32,30 @@ class Identity:
     controlnet: Path | None = None  # folder of the ControlNet for poses
     controlnet_sha256: str = ""
     controlnet_license: str = "unknown"
+    controls: tuple[Control, ...] = ()  # further ControlNets, each of its own kind
     memory: str = "full"  # one of memory_modes.MODES
     distilled: str = ""  # what shows that it draws in few steps; "" for a base that can be trained
 
     def assets(self) -> list[Asset]:
-        """What brings a licence: the weights, and the ControlNet where there is one of its own."""
-        base = Asset("base", self.id, self.license, self.sha256)
-        if not (self.controlnet and self.controlnet_sha256):
-            return [base]
-        return [base, Asset("control", self.controlnet.name, self.controlnet_license, self.controlnet_sha256)]
+        """What brings a licence: the weights, and the ControlNets that are not inside them."""
+        found = [Asset("base", self.id, self.license, self.sha256)]
+        if self.controlnet and self.controlnet_sha256:
+            found.append(Asset("control", self.controlnet.name, self.controlnet_license, self.controlnet_sha256))
+        return [*found, *(Asset("control", one.folder.name, one.license, one.sha256) for one in self.controls)]
 
     def told(self) -> dict[str, str]:
         """What a picture's lineage tells of the base."""
         told = {"id": self.id, "sha256": self.sha256, "license": self.license}
         if self.controlnet_sha256:
             told |= {"controlnet_sha256": self.controlnet_sha256, "controlnet_license": self.controlnet_license}
+        for one in self.controls:
+            told |= {f"controlnet_{one.kind}_sha256": one.sha256, f"controlnet_{one.kind}_license": one.license}
         if self.memory != "full":
             told["memory"] = self.memory
         return told
 
     def control_hash(self) -> dict[str, str]:
-        """What decides a run beside the weights: a ControlNet that is not inside them, and a precision that is less."""
+        """What decides a run beside the weights: ControlNets that are not inside them, and a precision that is less."""
         told = {"controlnet": self.controlnet_sha256} if self.controlnet_sha256 else {}
+        told |= {f"controlnet {one.kind}": one.sha256 for one in self.controls}
         return told if self.memory == "full" else {**told, "memory": self.memory}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from synthgen import model_folder
@@ -20,6 +20,7 @@ class UNetFamily(Family):
     # attention alone misses a product's form and print; these reach the feed-forward layers too
     TARGETS = ("to_q", "to_k", "to_v", "to_out.0", "proj_in", "proj_out", "ff.net.0.proj", "ff.net.2")
     SIDE_STEP = 8
+    SEVERAL = "MultiControlNetModel"
 
     def claims_folder(self, folder: ModelFolder) -> bool:
         unet, vae = (model_folder.config(folder.path, part) for part in ("unet", "vae"))
@@ -34,6 +35,18 @@ class UNetFamily(Family):
         unet, vae = (model_folder.config(identity.folder, part) for part in ("unet", "vae"))
         factor = 2 ** (len(vae.get("block_out_channels", (0,) * 4)) - 1)
         return int(unet.get("sample_size") or self.SIDE // factor) * factor
+
+    def misfit(self, identity: Identity, control: Mapping[str, Any]) -> str:
+        unet = model_folder.config(identity.folder, "unet")
+        for key, usual in (
+            ("in_channels", 4),
+            ("cross_attention_dim", 1280),
+            ("block_out_channels", [320, 640, 1280, 1280]),
+        ):
+            wanted, found = unet.get(key, usual), control.get(key, usual)
+            if wanted != found:
+                return f"its {key} is {found} and that of the base is {wanted}"
+        return ""
 
     def distilled(self, folder: ModelFolder) -> str:
         if model_folder.config(folder.path, "unet").get("time_cond_proj_dim"):

@@ -29,6 +29,7 @@ class Flux(FlowFamily):
     PIPELINE = "FluxPipeline"
     CONTROLLED = "FluxControlNetPipeline"
     CONTROLNET = "FluxControlNetModel"
+    SEVERAL = "FluxMultiControlNetModel"
     CONTROL = "control_image"
     NEGATIVE = False  # guidance is distilled into it
     TEXT_PARTS = ("text_encoder",)

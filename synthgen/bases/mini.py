@@ -71,7 +71,8 @@ class Mini(UNetFamily):
         """
         if controlnet:
             raise RequestError(
-                "base 'mini' has its own ControlNet; --controlnet does not go with it. Nothing was loaded."
+                "base 'mini' has its own ControlNet for poses. Name one for another condition: --controlnet "
+                "KIND=FOLDER. Nothing was loaded."
             )
         place = path or resources.mini_weights()
         files = sorted(file for file in place.rglob("*") if file.is_file() and file.suffix in (".safetensors", ".json"))
@@ -83,6 +84,12 @@ class Mini(UNetFamily):
         told = {file.relative_to(place).as_posix(): file_hash.remembered(file) for file in files}
         license_, name = (self.LICENSE, "mini") if path is None else ("unknown", place.name)
         return Identity(name, digest(told), license_, place, told, controlnet=place / "controlnet")
+
+    def knows(self, identity: Identity) -> str:
+        told = (
+            "" if not identity.controls else f", and was given one for {', '.join(c.kind for c in identity.controls)}"
+        )
+        return f"has a ControlNet of its own, which knows skeletons only{told}"
 
     def steps(self, photos: int) -> int:
         """One photo is learned in 100 steps, a hundred in 260."""

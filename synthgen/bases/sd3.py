@@ -31,6 +31,7 @@ class StableDiffusion3(FlowFamily):
     PIPELINE = "StableDiffusion3Pipeline"
     CONTROLLED = "StableDiffusion3ControlNetPipeline"
     CONTROLNET = "SD3ControlNetModel"
+    SEVERAL = "SD3MultiControlNetModel"
     CONTROL = "control_image"
     TEXT_PARTS = ("text_encoder", "text_encoder_2")
     TARGETS = (*ATTENTION, *OF_WORDS, "ff.net.0.proj", "ff.net.2")

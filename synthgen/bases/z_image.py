@@ -27,6 +27,7 @@ class ZImage(FlowFamily):
     PIPELINE = "ZImagePipeline"
     CONTROLLED = "ZImageControlNetPipeline"
     CONTROLNET = "ZImageControlNetModel"
+    TIMED = False
     CONTROL = "control_image"
     TARGETS = (*ATTENTION, "feed_forward.w1", "feed_forward.w2", "feed_forward.w3")
     RANK = 32

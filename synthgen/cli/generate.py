@@ -32,7 +32,22 @@ FOLDER = click.Path(path_type=Path)
 )
 @click.option("--no-adapter", is_flag=True, help="Draw with the base alone.")
 @click.option("--base", default="", show_default="the adapter's own, else mini", help="Base model.")
-@click.option("--controlnet", default="", show_default="the base's own", help="Folder of a ControlNet for poses.")
+@click.option(
+    "--controlnet",
+    multiple=True,
+    metavar="[KIND=]FOLDER",
+    show_default="the base's own",
+    help="ControlNet for poses, or for another condition; repeat.",
+)
+@click.option(
+    "--condition",
+    multiple=True,
+    metavar="KIND=PATH:SCALE:START:END",
+    help="Draw along photos: canny, depth, lineart, mask, segmentation; numbers may be left out. pose:SCALE alone.",
+)
+@click.option(
+    "--condition-map", multiple=True, metavar="KIND=PATH:...", help="The same, of control pictures as they are."
+)
 @click.option("--memory", default="full", help="How weights are held: full, half, lean or offload.")
 @click.option("--other-lineage", is_flag=True, help="Use an adapter that fits the base but was made on other weights.")
 @click.option("--accept-base-change", is_flag=True, help="Use an adapter though its base's files changed; recorded.")

@@ -33,11 +33,18 @@ SAID = {
     "--adapter", multiple=True, metavar="FOLDER", show_default="found by name", help="One of its adapters; repeat."
 )
 @click.option(
-    "--controlnet", default="", show_default="the base's own", help="Folder of the ControlNet it was steered by."
+    "--controlnet",
+    multiple=True,
+    metavar="[KIND=]FOLDER",
+    show_default="the base's own",
+    help="Folder of a ControlNet it was steered by; repeat.",
+)
+@click.option(
+    "--reference", multiple=True, type=PATH, show_default=False, help="Where the photos are that it was drawn along."
 )
 @click.option("--device", default="", show_default="as its record says", help="cuda, mps or cpu.")
 @as_json
-def replay(picture: Path, as_json: bool, **given: Any) -> None:
+def replay(picture: Path, device: str, as_json: bool, **given: Any) -> None:
     """Make a picture again from its record and say whether it matches.
 
     It is the same, close (within the tolerance that its record states between batch sizes), or different; different
@@ -45,7 +52,7 @@ def replay(picture: Path, as_json: bool, **given: Any) -> None:
     """
     from synthgen import replay as journey
 
-    found = journey.picture(picture, **given)
+    found = journey.picture(picture, journey.Places(**given), device)
     if as_json:
         echo_json(asdict(found))
     else:

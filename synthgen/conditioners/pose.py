@@ -14,7 +14,6 @@ from synthgen import poses
 from synthgen.errors import RequestError
 from synthgen.types import Job
 
-BODY = "body_pose_model.pth"
 PHOTOS = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 
 
@@ -70,7 +69,7 @@ def _from_photo(file: Path) -> poses.Pose:
 
     if not file.is_file():
         raise RequestError(f"there is no pose photo '{file}'.")
-    weights = detector_file.trusted(BODY, f"{file}: poses are taken from photos by the OpenPose detector")
+    weights = detector_file.trusted(detector_file.POSE, f"{file}: poses are taken from photos by the OpenPose detector")
     from controlnet_aux import OpenposeDetector
     from controlnet_aux.open_pose.body import Body
 

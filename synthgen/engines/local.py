@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from synthgen.types import Job, Picture
+from synthgen.types import Guide, Job, Picture
 
-Steer = Callable[[Job], tuple[Job, Any]]
+Steer = Callable[[Job], tuple[Job, Guide]]
 
 
 def batches(jobs: Sequence[Job], size: int, wanted: set[str]) -> Iterator[list[Job]]:
@@ -34,8 +34,8 @@ class Engine:
     def __init__(self, base: Any, steer: Steer, settings: Mapping[str, Any], tolerance: int | None = None) -> None:
         """Loads nothing.
 
-        steer      a job with what its pose adds to its labels, and its control picture (s, s, 3) uint8 or None; asked
-                   batch by batch, for a skeleton takes 0.2 MB
+        steer      a job with what its guide adds to its labels, and the guide; asked batch by batch, for a skeleton
+                   takes 0.2 MB
         tolerance  grey levels by which a picture changes with the size of its batch; measured where it is None
         """
         self._base, self._steer, self._settings = base, steer, settings
@@ -52,7 +52,7 @@ class Engine:
             drawn = self._drawn(steered)
             yield [picture for picture in drawn if picture.job.id in wanted]
 
-    def _drawn(self, steered: Sequence[tuple[Job, Any]]) -> list[Picture]:
+    def _drawn(self, steered: Sequence[tuple[Job, Guide]]) -> list[Picture]:
         """The pictures of a planned batch, drawn in as many parts as memory asks for."""
         made: list[Picture] = []
         while len(made) < len(steered):
@@ -65,10 +65,10 @@ class Engine:
                 made += [replace(picture, drawn={**how, "row": row}) for row, picture in enumerate(pictures)]
         return made
 
-    def _fitting(self, part: Sequence[tuple[Job, Any]]) -> list[Picture]:
+    def _fitting(self, part: Sequence[tuple[Job, Guide]]) -> list[Picture]:
         """The pictures of a part; none, and half the size from now on, where it did not fit into memory."""
         try:
-            return list(self._base.render([job for job, _ in part], [control for _, control in part], self._settings))
+            return list(self._base.render([job for job, _ in part], [guide for _, guide in part], self._settings))
         except (MemoryError, RuntimeError) as error:
             if not _is_out_of_memory(error):
                 raise
@@ -79,7 +79,7 @@ class Engine:
         print(f"out of memory with {len(part)} pictures at once; from now on {self._size}", file=sys.stderr, flush=True)
         return []
 
-    def _measured(self, part: Sequence[tuple[Job, Any]], pictures: Sequence[Picture]) -> int | None:
+    def _measured(self, part: Sequence[tuple[Job, Guide]], pictures: Sequence[Picture]) -> int | None:
         """By how many grey levels the first picture differs from itself drawn alone; measured once a run.
 
         0 for a picture that was drawn alone; None where memory did not reach for measuring, which must stop no run.

@@ -16,7 +16,7 @@ from toy_base import OWN, interrupted_once, photos
 
 from synthgen import adapters, bases, card, generate, model_folder, rooms, store, train, verify
 from synthgen.errors import RequestError
-from synthgen.types import AdapterUse, Job
+from synthgen.types import AdapterUse, Guide, Job
 
 FAMILIES = sorted(rooms.members("bases"))
 STEPS = 2
@@ -63,7 +63,7 @@ def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 def asked(case: Case, out: Path, **more: Any) -> generate.GenerateRequest:
     return generate.GenerateRequest(
-        **{"count": 4, "base": str(case.folder), "controlnet": case.controlnet, "size": toy_bases.SIDE_PX,
+        **{"count": 4, "base": str(case.folder), "controlnet": (case.controlnet,), "size": toy_bases.SIDE_PX,
            "adapters": (f"{case.adapter}:0.7", f"{case.other}:0.3"), "batch": 2, "out": out, **more}
     )  # fmt: skip
 
@@ -146,13 +146,64 @@ def test_pictures_are_those_of_the_unmodified_pipeline_to_the_last_bit(case: Cas
 def test_steered_pictures_are_those_of_the_unmodified_pipeline_to_the_last_bit(case: Case) -> None:
     control = skeleton()
     if not case.family.CONTROLLED:
-        assert "pose" not in case.family.ACCEPTS
         with pytest.raises(RequestError, match="ControlNet"):
             bases.find(str(case.folder), str(case.folder / "vae"))
         return
     steered = ours(case, control, [])
     assert (steered == drawn_by(unmodified(case, True), case, JOBS, control)).all()
     assert np.abs(steered.astype(int) - ours(case, None, [])).mean() > 0.5
+
+
+def test_several_conditions_are_those_of_the_unmodified_pipeline_each_with_its_own_scale_and_steps(case: Case) -> None:
+    """Two ControlNets, of which one is the other: what it is shown, how much it counts and when differ."""
+    if not case.family.CONTROLLED:
+        return
+    control = case.controlnet or str(case.folder / "controlnet")
+    named = [f"canny={control}", case.controlnet]
+    conditions = {"pose": {"scale": 0.8}, "canny": {"scale": 0.5, "start": 0.0, "end": 0.5}}
+    identity = bases.find(str(case.folder), named)[1]
+    if not case.family.SEVERAL or not case.family.TIMED:
+        with pytest.raises(RequestError, match=r"one condition at a time|act for all steps"):
+            case.family.check_conditions(identity, ["pose", "canny"], ["canny"])
+        with pytest.raises(RequestError, match="one condition at a time"):
+            case.family.check_conditions(identity, ["pose", "canny"], [])
+        return
+    case.family.check_conditions(identity, ["pose", "canny"], ["canny"])
+    base = case.family.load(identity, "cpu")
+    shown = {"pose": skeleton(), "canny": np.rot90(skeleton()).copy()}
+    settings = {**base.settings, "size": toy_bases.SIDE_PX, "guidance_scale": 4.0, "controlnet_conditioning_scale": 0.8,
+                "num_inference_steps": STEPS, "threads": 1, "conditions": conditions}  # fmt: skip
+    found = np.stack([picture.pixels for picture in base.render(JOBS, [Guide(shown)] * len(JOBS), settings)])
+    assert (found == drawn_along(case, control, shown, conditions)).all()
+    assert (found != ours(case, shown["pose"], [])).any()
+
+
+def drawn_along(case: Case, control: str, shown: dict[str, np.ndarray], told: dict[str, Any]) -> np.ndarray:
+    """What the unmodified pipeline draws that was given a list of ControlNets, as its documentation does."""
+    import diffusers
+    import torch
+
+    nets = [toy_bases.open_controlnet(case.name, Path(control)) for _ in shown]
+    several = getattr(diffusers, case.family.SEVERAL)(nets)
+    plain = unmodified(case, False)
+    more = {"requires_safety_checker": False} if "safety_checker" in plain.components else {}
+    pipe = getattr(diffusers, case.family.CONTROLLED)(**plain.components, controlnet=several, **more)
+    pipe.set_progress_bar_config(disable=True)
+    options = {
+        "prompt": [job.prompt for job in JOBS], "num_inference_steps": STEPS, case.family.GUIDANCE: 4.0,
+        "height": toy_bases.SIDE_PX, "width": toy_bases.SIDE_PX, "output_type": "np",
+        "generator": [torch.Generator().manual_seed(job.seed) for job in JOBS],
+        case.family.CONTROL: [
+            torch.from_numpy(np.stack([one] * len(JOBS))).permute(0, 3, 1, 2).float() / 255 for one in shown.values()
+        ],
+        "controlnet_conditioning_scale": [told[kind]["scale"] for kind in shown],
+        "control_guidance_start": [told[kind].get("start", 0.0) for kind in shown],
+        "control_guidance_end": [told[kind].get("end", 1.0) for kind in shown],
+    }  # fmt: skip
+    if case.family.NEGATIVE:
+        options["negative_prompt"] = [job.negative_prompt for job in JOBS]
+    torch.manual_seed(JOBS[0].seed)
+    return (np.clip(pipe(**options).images, 0, 1) * 255).round().astype(np.uint8)
 
 
 def test_the_adapter_loads_whole_in_the_unmodified_pipeline_and_does_there_what_it_does_here(case: Case) -> None:

@@ -1,0 +1,26 @@
+"""Edges of a photo by Canny's detector. (s, s, 3) uint8 in, white edges on black out; needs no weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+LOW, HIGH = 100, 200  # of the gradient, as controlnet-aux has them and as the published ControlNets were trained
+
+
+def open(weights: Path | None) -> Callable[[Path, Any, int], Any]:
+    """The detector: file of a photo, its picture, side in px -> (s, s, 3) uint8."""
+    return draw
+
+
+def draw(file: Path, photo: Any, size: int) -> Any:
+    """White edges, one px wide, of the photo squared to this size."""
+    import cv2
+
+    from synthgen import images
+
+    edges = cv2.Canny(np.asarray(images.square(photo, size)), LOW, HIGH)
+    return np.repeat(edges[..., None], 3, axis=2)

@@ -1,0 +1,72 @@
+"""Which base and recipe a run uses, with which settings, and whether they go together."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from synthgen import adapter_choice, adapters, bases, guides, hub, recipes
+from synthgen.errors import RequestError
+from synthgen.types import Recipe, Taught
+
+
+def chosen(request: Any, cards: Sequence[Any], preset: Mapping[str, Any]) -> Recipe:
+    """The recipe that is named, or that of the adapter's domain; what nobody says is the base's own, `preset`."""
+    recipe = recipes.load(request.pipeline or (cards[0].domain if cards else "") or adapter_choice.DEFAULT_PIPELINE)
+    settings = {
+        **{key: value for key, value in preset.items() if key not in recipes.stated(recipe)},
+        "threads": recipe.settings.get("threads") or os.cpu_count() or 1,
+    }
+    said = {
+        "num_inference_steps": request.steps or None,
+        "guidance_scale": request.guidance,
+        "batch": request.batch or None,
+        "size": request.size or None,
+    }
+    settings |= {key: value for key, value in said.items() if value is not None}
+    recipe = replace(recipe, prompt=adapters.from_prompt(recipe.prompt)[0])
+    recipe = recipes.adjusted(recipe, settings)
+    if request.strict:
+        strict = {gate: "off" if mode == "off" else "reject" for gate, mode in recipe.gates.items()}
+        recipe = replace(recipe, gates=strict)
+    return recipe
+
+
+def suited(recipe: Recipe, domain: Any, taught: Taught) -> Recipe:
+    """The recipe as far as what was learned can follow it; axes that are left out are told."""
+    kept: Recipe = domain.suited(recipe, taught)
+    if left := [axis for axis in recipe.axes if axis not in kept.axes]:
+        adapter_choice.say(f"not asked for, since it does not go with what was learned: {', '.join(left)}")
+    return kept
+
+
+def check_size(size: int, step: int, base: str) -> None:
+    if size % step:
+        near = max(step, round(size / step) * step)
+        raise RequestError(
+            f"--size is {size} px; base '{base}' draws sides that are multiples of {step} px. Nearest: {near}. Nothing "
+            "was drawn."
+        )
+
+
+def base_of(cards: Sequence[Any]) -> str:
+    """The base that the first adapter was trained for. A base from a folder must be given again: cards hold no path."""
+    if not cards:
+        return "mini"
+    if cards[0].base not in bases.names() and not hub.is_id(cards[0].base):
+        raise RequestError(
+            f"adapter '{cards[0].name}' was trained on the base folder '{cards[0].base}'. Give it: --base FOLDER."
+        )
+    return str(cards[0].base)
+
+
+def check_controlnets(identity: Any, conditions: Sequence[guides.Condition]) -> None:
+    """Raises RequestError for a ControlNet that would be shown nothing."""
+    asked = {one.kind for one in conditions}
+    for idle in (control.kind for control in identity.controls if control.kind not in asked):
+        raise RequestError(
+            f"--controlnet {idle}=... has nothing to show it: say --condition {idle}=PHOTOS, or --condition-map "
+            f"{idle}=PICTURES. Nothing was drawn."
+        )
