@@ -1,7 +1,7 @@
 """Runs in, data sets in standard formats out, each whole or not there.
 
 export_set.sources -> licenses.require -> export_set.collect -> exporters.check -> exporters.write
-  -> README, LICENSE, NOTICE, ATTRIBUTION -> manifest.json -> checksums.sha256 -> rename
+  -> README, LICENSE, NOTICE, ATTRIBUTION, bom.json -> manifest.json -> checksums.sha256 -> rename
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ from synthgen import (
     export_rights,
     export_set,
     file_hash,
+    licensee,
     licenses,
+    materials,
     rooms,
     run_lock,
     splits,
@@ -37,6 +39,7 @@ from synthgen.provenance import canonical_json
 from synthgen.types import Verdict
 
 SCHEMA = "synthgen.export/1"
+BILL = "bom.json"
 MANIFEST, CHECKSUMS = "manifest.json", "checksums.sha256"
 ZIP = "zip"
 Places = Mapping[str, tuple[str, str]]
@@ -50,6 +53,7 @@ class ExportRequest:
     formats: tuple[str, ...]
     out: Path | None = None  # RUN-export where there is one run
     use: str = "internal"
+    reading: str = "strict"
     split: str = ""  # "80/10/10"; "" is one split, train
     label: str = ""  # "" is category or finding
 
@@ -86,8 +90,8 @@ def run(request: ExportRequest) -> ExportResult:
     shares = splits.parse(request.split) if request.split else splits.Shares()
     sources = export_set.sources(request.runs)
     out = _out(request, sources)
-    lineages = [line["lineage"] for source in sources for line in source.lines]
-    verdict = licenses.require(export_rights.assets(lineages), request.use)
+    about = licensee.circumstances(licenses.Circumstances(request.reading))
+    verdict = licenses.require(export_set.assets(sources), request.use, about=about)
     for source in sources:
         copy_report.require(source.folder, [line["lineage"] for line in source.lines], request.use)
     export = export_set.collect(sources, verdict, request.label, shares)
@@ -135,6 +139,7 @@ def _identity(export: ExportSet, shares: splits.Shares) -> str:
     told = {
         "schema": SCHEMA,
         "use": export.verdict.use,
+        "reading": export.verdict.reading,
         "label": export.label,
         "shares": shares.wanted,
         "pictures": [[picture.lineage_id, picture.sha256, picture.split] for picture in export.pictures],
@@ -245,7 +250,8 @@ def _finish(export: ExportSet, folder: Path, name: str, places: Places, identity
     """What every format has beside its pictures; the checksums last, for they are over all the rest."""
     load = rooms.member("exporters", name).LOAD
     texts = {"README.md": export_card.readme(export, name, load)}
-    texts |= export_rights.texts(export.assets, export.verdict)
+    texts |= export_rights.texts(export.name, export.assets, export.verdict)
+    texts[BILL] = _bill(export, identity)
     texts[MANIFEST] = json.dumps(_manifest(export, name, places, identity), indent=1, ensure_ascii=False) + "\n"
     for file_name, text in texts.items():
         (folder / file_name).write_text(text, encoding="utf-8")
@@ -263,6 +269,13 @@ def _finish(export: ExportSet, folder: Path, name: str, places: Places, identity
     (folder / CHECKSUMS).write_text("".join(lines), encoding="utf-8")
 
 
+def _bill(export: ExportSet, identity: str) -> str:
+    """The bill of materials of all that is in an export."""
+    verdict = export.verdict
+    facts = {"use": verdict.use, "verdict": verdict.answer, "reading": verdict.reading}
+    return materials.bill(materials.Made(export.name, identity, export.created, export.versions, facts), export.assets)
+
+
 def _manifest(export: ExportSet, name: str, places: Places, identity: str) -> dict[str, Any]:
     verdict = export.verdict
     return {
@@ -276,6 +289,7 @@ def _manifest(export: ExportSet, name: str, places: Places, identity: str) -> di
         "shared": dict(export.shared),
         "license": {
             "use": verdict.use,
+            "reading": verdict.reading,
             "verdict": verdict.answer,
             "reasons": list(verdict.reasons),
             "conditions": list(verdict.conditions),

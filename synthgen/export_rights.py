@@ -1,94 +1,85 @@
 """What rights come with pictures that leave: the assets in them, a licence expression, and the texts that go along.
 
-Everything is read from the records of the runs; an adapter whose card is still at hand says more, and then the card is
-asked, because rights may have been restated or have run out since the pictures were made.
+Everything is read from the records of the runs, photos and ControlNets included. An adapter whose card is still at hand
+is asked anew, because rights may have been restated since, or have run out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from synthgen import adapters, licenses
-from synthgen.errors import UnknownName
+from synthgen import adapters, licenses, notices, rights_report
+from synthgen.licenses import Circumstances
 from synthgen.types import Asset, Verdict
 
 UNKNOWN = "unknown"
 
 
-def assets(lineages: Iterable[Mapping[str, Any]]) -> list[Asset]:
-    """Every base, adapter and set of poses behind these lineages, each once."""
+def assets(lines: Sequence[Mapping[str, Any]], where: Path) -> list[Asset]:
+    """Everything behind the pictures of these records (store.read), each once.
+
+    Raises RequestError where a record was changed, or does not tell what went into its picture.
+    """
     cards = {card.weights_sha256: card for card in adapters.members().values()}
-    found: dict[tuple[str, ...], Asset] = {}
-    for lineage in lineages:
-        base = lineage["base"]
-        told = [Asset("base", str(base.get("id", "")), _stated(base), str(base.get("sha256", "")))]
-        told.append(Asset("poses", "poses", str(lineage.get("pose_license") or UNKNOWN)))
-        for used in lineage.get("adapters", ()):
-            sha256 = str(used.get("sha256", ""))
-            expires = str(used.get("expires", ""))
-            recorded = Asset("adapter", str(used.get("name", "")), _stated(used), sha256, expires=expires)
-            told.append(adapters.asset(cards[sha256]) if sha256 in cards else recorded)
-        for item in told:
-            found.setdefault((item.kind, item.name, item.license, item.sha256), item)
-    return list(found.values())
+    found = [
+        adapters.asset(cards[item.sha256]) if item.kind == "adapter" and item.sha256 in cards else item
+        for item in rights_report.assets_of(lines, where)
+    ]
+    if not any(item.kind == "poses" for item in found):
+        found += [Asset("poses", "poses", one) for one in sorted({_poses(line["lineage"]) for line in lines})]
+    return list(dict.fromkeys(found))
 
 
 def expression(lineage: Mapping[str, Any]) -> str:
     """The licences of everything in one picture as recorded, as an SPDX expression: all of them apply."""
-    stated = {_stated(lineage["base"]), *(_stated(used) for used in lineage.get("adapters", ()))}
-    stated.add(str(lineage.get("pose_license") or UNKNOWN))
+    stated = {_poses(lineage), *_stated(lineage["license"].get("assets", ()))}
     return " AND ".join(f"({one})" if " OR " in one else one for one in sorted(stated))
 
 
-def texts(used: Iterable[Asset], verdict: Verdict) -> dict[str, str]:
+def texts(name: str, used: Sequence[Asset], verdict: Verdict) -> dict[str, str]:
     """File name -> text of LICENSE, NOTICE and ATTRIBUTION, from the licence records. Not legal advice, and says so."""
-    rows = list(_rows(used))
-    licensed = "\n".join(f"- {kind} '{name}': {license_id}{digest}" for kind, name, license_id, digest in rows)
+    parts = parts_of(used, verdict)
+    licensed = "\n".join(f"- {path}: {asset.license or UNKNOWN}{_digest(asset)}" for path, asset, _ in parts)
     reasons = "\n".join(f"- {reason}" for reason in verdict.reasons)
     conditions = "\n".join(f"- {text}" for text in verdict.conditions) or "- none is recorded"
+    prohibited = "\n".join(f"- {text}" for text in dict.fromkeys(_prohibited(parts))) or "- nothing is recorded"
     license_text = (
         "These pictures are synthetic. synthgen grants no licence to them and claims no rights in them.\n"
         f"What went into them stands under these licences, all of which apply:\n\n{licensed}\n\n"
-        f"Asked for the use '{verdict.use}', the licence records answer: {verdict.answer}\n\n{reasons}\n\n"
-        f"Conditions of that use:\n\n{conditions}\n\n"
+        f"Asked for the use '{verdict.use}', in the {verdict.reading} reading, the licence records answer: "
+        f"{verdict.answer}\n\n{reasons}\n\n"
+        f"Conditions of that use:\n\n{conditions}\n\nNot for:\n\n{prohibited}\n\n"
         "For another use, ask again. This is what the licence records say, not legal advice.\n"
     )
-    return {"LICENSE": license_text, "NOTICE": _notice(rows), "ATTRIBUTION": _attribution(rows)}
+    told = {"NOTICE": notices.notice(name, parts), "ATTRIBUTION": notices.attribution(name, parts)}
+    return {"LICENSE": license_text, **told}
 
 
-def _notice(rows: list[tuple[str, str, str, str]]) -> str:
-    lines = ["Notices that the licences of the assets ask for, as the licence records have them.", ""]
-    for license_id in sorted({row[2] for row in rows}):
-        record = _record(license_id)
-        if record is None:
-            lines.append(f"{license_id}: no licence record knows what it asks for.")
-            continue
-        lines.append(f"{record.id} ({record.name}), source: {record.source}; {record.evidence}, {record.verified_on}")
-        lines += [f"  notice: {text}" for text in record.notices] or ["  no notice is recorded"]
-        lines += [f"  prohibited use: {text} ({record.prohibited_uses_clause})" for text in record.prohibited_uses]
-    return "\n".join(lines) + "\n"
+def parts_of(used: Sequence[Asset], verdict: Verdict) -> notices.Parts:
+    """Every asset with its path and the licences that apply to it for this use."""
+    about = Circumstances(verdict.reading)
+    return [(path, asset, licenses.licenses_of(asset, verdict.use, about)) for path, asset in licenses.walk(used)]
 
 
-def _attribution(rows: list[tuple[str, str, str, str]]) -> str:
-    lines = [f"{kind} '{name}', {license_id}{digest}" for kind, name, license_id, digest in rows]
-    return "\n".join(["Made with synthgen from:", "", *lines]) + "\n"
+def _prohibited(parts: notices.Parts) -> Iterator[str]:
+    for _, _, applying in parts:
+        for record in applying:
+            if record.prohibited_uses:
+                yield f"{record.id}: {', '.join(record.prohibited_uses)} ({record.prohibited_uses_clause})"
 
 
-def _rows(used: Iterable[Asset]) -> Iterable[tuple[str, str, str, str]]:
-    """(kind, name, licence, digest in words) of every asset, those that one was trained on included."""
-    for asset in used:
-        digest = f", sha256 {asset.sha256}" if asset.sha256 else ""
-        yield asset.kind, asset.name, asset.license or UNKNOWN, digest
-        yield from _rows(asset.trained_on)
+def _digest(asset: Asset) -> str:
+    return f", sha256 {asset.sha256}" if asset.sha256 else ""
 
 
-def _record(license_id: str) -> licenses.License | None:
-    try:
-        return licenses.load(license_id)
-    except UnknownName:
-        return None
+def _poses(lineage: Mapping[str, Any]) -> str:
+    return str(lineage.get("pose_license") or UNKNOWN)
 
 
-def _stated(item: Mapping[str, Any]) -> str:
-    return str(item.get("license") or UNKNOWN)
+def _stated(told: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """The licences of assets as a record tells them, those of what they learned from included."""
+    for item in told:
+        yield str(item.get("license") or UNKNOWN)
+        yield from _stated(item.get("trained_on", ()))

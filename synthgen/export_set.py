@@ -74,6 +74,7 @@ class ExportSet:
     verdict: Verdict
     assets: tuple[Asset, ...]
     runs: tuple[Mapping[str, Any], ...]  # name, plan, count, made
+    versions: Mapping[str, str]  # library -> its version, or versions, when the pictures were drawn
     shared: Mapping[str, int]  # what still stands in several splits: key -> number of its values
     on_read: Callable[[], None] = field(default=lambda: None)  # called with every picture that is read
 
@@ -171,6 +172,13 @@ def sources(runs: Sequence[Path]) -> list[Source]:
     return found
 
 
+def assets(sources: Sequence[Source]) -> list[Asset]:
+    """Everything that went into these runs, each once."""
+    return list(
+        dict.fromkeys(one for run in sources for one in export_rights.assets(run.lines, run.folder / store.RECORDS))
+    )
+
+
 def collect(sources: Sequence[Source], verdict: Verdict, label: str, shares: splits.Shares) -> ExportSet:
     """The pictures of all runs as one set, split by shares.
 
@@ -203,7 +211,8 @@ def collect(sources: Sequence[Source], verdict: Verdict, label: str, shares: spl
         label=column,
         pictures=pictures,
         verdict=verdict,
-        assets=tuple(export_rights.assets(line["lineage"] for line in lines)),
+        assets=tuple(assets(sources)),
+        versions=_versions(lines),
         runs=runs,
         shared=splits.shared(keys, chosen) if len(shares.wanted) > 1 else {},
     )
@@ -264,6 +273,15 @@ def _sound(line: Mapping[str, Any]) -> bool:
         and line.get("pixel_sha256") == lineage.get("pixel_sha256")
         and isinstance(line.get("file_sha256"), str)
     )
+
+
+def _versions(lines: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Library -> version; of runs that were drawn with several, all of them."""
+    found: dict[str, set[str]] = {}
+    for line in lines:
+        for name, version in line["lineage"].get("versions", {}).items():
+            found.setdefault(str(name), set()).add(str(version))
+    return {name: ", ".join(sorted(versions)) for name, versions in sorted(found.items())}
 
 
 def _labels(line: Mapping[str, Any]) -> dict[str, str]:

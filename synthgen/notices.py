@@ -60,12 +60,17 @@ def markdown(text: str) -> str:
 
 
 def _section(record: License, paths: Sequence[str]) -> str:
-    lines = ["", "-" * 79, f"{record.name} {record.version}".rstrip() + f" ({record.id})"]
+    lines = ["", "-" * 79, f"{_titled(record)} ({record.id})"]
     lines += [record.link] if record.link else []
     lines += ["", "Under it:", *(f"  {path}" for path in dict.fromkeys(paths)), "", "It asks for:"]
     lines += [f"  {text}" for text in record.notices]
     lines += ["", record.notice_text.rstrip()] if record.notice_text else []
     return "\n".join(lines) + "\n"
+
+
+def _titled(record: License) -> str:
+    """Its name with its version, where the name does not say that already."""
+    return record.name if record.version in record.name else f"{record.name} {record.version}"
 
 
 def _wants(applying: Sequence[License]) -> bool:

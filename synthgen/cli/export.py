@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from synthgen.cli.command import as_json, command, echo_json, use
+from synthgen.cli.command import as_json, command, echo_json, reading, use
 
 FOLDER = click.Path(path_type=Path)
 
@@ -30,6 +30,7 @@ FOLDER = click.Path(path_type=Path)
 )
 @click.option("--out", type=FOLDER, default=None, show_default="RUN-export", help="Folder; gets one for each format.")
 @use
+@reading
 @click.option(
     "--split",
     default="",
@@ -43,7 +44,7 @@ def export(as_json: bool, **given: Any) -> None:
     """Write runs out as one data set in standard formats.
 
     Licences are asked again for --use. Each format is a folder with pictures whose bytes are unchanged, labels asked
-    for and measured, README.md, LICENSE, NOTICE, ATTRIBUTION, manifest.json and checksums.sha256.
+    for and measured, README.md, LICENSE, NOTICE, ATTRIBUTION, bom.json, manifest.json and checksums.sha256.
     """
     from synthgen import export as journey
 

@@ -21,7 +21,7 @@ from synthgen import export, labelled_set, provenance, rooms, store
 from synthgen.errors import RequestError
 
 FORMATS = tuple(rooms.members("exporters"))
-SIDE_FILES = {"README.md", "LICENSE", "NOTICE", "ATTRIBUTION", "manifest.json", "checksums.sha256"}
+SIDE_FILES = {"README.md", "LICENSE", "NOTICE", "ATTRIBUTION", "bom.json", "manifest.json", "checksums.sha256"}
 
 
 @pytest.fixture(scope="module")
