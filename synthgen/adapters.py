@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from synthgen import card as card_file
-from synthgen import resources, rights_file, tensor_file, weights_hash
+from synthgen import lora, resources, rights_file, tensor_file, weights_hash
 from synthgen.card import Card
 from synthgen.errors import RequestError, UnfitAdapter, UnknownName
 from synthgen.tensor_file import Tensors
@@ -27,13 +27,11 @@ IN_PROMPT = re.compile(r"<lora:([^<>]*)>", re.IGNORECASE)  # the convention of t
 
 
 def check_safetensors(path: Path) -> Tensors:
-    """name -> (dtype, shape) of an adapter file whose header is sound and whose LoRA pairs fit one another.
+    """name -> (dtype, shape) of an adapter file whose header is sound and whose LoRA, DoRA, LoKr or OFT parts fit.
 
     Raises UnfitAdapter for pickles, by extension and by first bytes, and for whatever `tensor_file.check` refuses.
     """
-    tensors, _ = tensor_file.check(path)
-    tensor_file.lora_ranks(path, tensors)
-    return tensors
+    return lora.read(path).tensors
 
 
 def save(folder: Path, card: Card) -> Card:

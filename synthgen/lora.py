@@ -1,4 +1,6 @@
-"""A LoRA file as its tensors tell it: in which layout, which pairs, of which rank, at which strength.
+"""An adapter file as its tensors tell it: of which kind, in which layout, which pairs, which rank, at which strength.
+
+LoRA has a pair of matrices for each module, DoRA a magnitude beside each pair; for LoKr and OFT see lora_kin.
 
     layout     a module in it is called                           its strength stands in
     kohya      lora_unet_mid_block_attentions_0_..._to_q          MODULE.alpha, a tensor
@@ -14,13 +16,14 @@ from __future__ import annotations
 import math
 import re
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from synthgen import tensor_file
+from synthgen import lora_kin, tensor_file
 from synthgen.errors import UnfitAdapter
+from synthgen.lora_kin import Block
 from synthgen.tensor_file import DOWN_UP, Tensors
 
 PREFIXES = {  # layout -> what each of its modules begins with
@@ -29,6 +32,7 @@ PREFIXES = {  # layout -> what each of its modules begins with
     "diffusers": ("unet.", "text_encoder.", "text_encoder_2.", "transformer."),
     "comfyui": ("diffusion_model.", "text_encoders."),
 }
+MAGNITUDE = "lora_magnitude_vector"  # of DoRA, as peft names it
 CONFIG = "lora_adapter_metadata"  # key of diffusers' metadata
 CONFIG_FILE = "adapter_config.json"  # of peft, beside the file
 MAX_CONFIG_BYTES = 2**20
@@ -49,6 +53,7 @@ class Pair:
     up: str  # name of its second tensor, of shape (out, rank, ...)
     rank: int
     alpha: str = ""  # name of its alpha tensor, or ""
+    magnitude: str = ""  # name of DoRA's magnitudes, one for each output, or ""
 
 
 @dataclass(frozen=True)
@@ -58,34 +63,55 @@ class Lora:
     path: Path
     layout: str  # "kohya", "diffusers", "peft", "comfyui", "bare" (modules alone), or "mixed"
     pairs: tuple[Pair, ...]
-    strays: tuple[str, ...]  # tensors that are neither half of a pair nor its alpha
+    strays: tuple[str, ...]  # tensors that are no part of a pair or of a block
     tensors: Tensors
     metadata: Mapping[str, str]  # claims
+    blocks: tuple[Block, ...] = ()  # of LoKr and OFT, which have no pairs
+
+    @property
+    def kind(self) -> str:
+        """ "lora", "dora", "lokr" or "oft"."""
+        if self.blocks:
+            return self.blocks[0].kind
+        return "dora" if any(pair.magnitude for pair in self.pairs) else "lora"
+
+    @property
+    def parts(self) -> tuple[Pair | Block, ...]:
+        """What changes a module each, of whatever kind."""
+        return self.pairs or self.blocks
 
     def shapes(self, pair: Pair) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """((rank, in, ...), (out, rank, ...))."""
         return self.tensors[pair.down][1], self.tensors[pair.up][1]
 
+    def reach(self, part: Pair | Block) -> tuple[int, int]:
+        """(outputs, inputs) of the weight that a part is for; 0 for what its tensors do not tell."""
+        return part.reach if isinstance(part, Block) else (self.shapes(part)[1][0], self.shapes(part)[0][1])
+
 
 def read(path: Path) -> Lora:
-    """The LoRA in a file, from its header. Raises UnfitAdapter for an unsound file and for one without a LoRA pair."""
+    """The adapter in a file, from its header. Raises UnfitAdapter for an unsound file and for one that holds none."""
     tensors, metadata = tensor_file.check(path)
+    if blocks := lora_kin.blocks(path, tensors):
+        inside = {name for block in blocks for name in block.names.values()}
+        modules = [block.module for block in blocks]
+        return Lora(path, _layout(modules), (), tuple(sorted(set(tensors) - inside)), tensors, metadata, blocks)
     pairs = []
     for down, rank in tensor_file.lora_ranks(path, tensors).items():
         first, second = next(names for names in DOWN_UP if names[0] in down)
         module = down.partition(first)[0]
-        alpha = f"{module}.alpha"
-        pairs.append(Pair(module, down, down.replace(first, second), rank, alpha if alpha in tensors else ""))
-    used = {name for pair in pairs for name in (pair.down, pair.up, pair.alpha)}
+        more = (name if (name := f"{module}.{end}") in tensors else "" for end in ("alpha", MAGNITUDE))
+        pairs.append(Pair(module, down, down.replace(first, second), rank, *more))
+    used = {name for pair in pairs for name in (pair.down, pair.up, pair.alpha, pair.magnitude)}
     strays = tuple(sorted(set(tensors) - used))
     whole = tuple(name for pair in pairs for name in (pair.down, pair.up) if not name.endswith(".weight"))
-    return Lora(path, _layout(pairs), tuple(pairs), tuple(sorted({*strays, *whole})), tensors, metadata)
+    modules = [pair.module for pair in pairs]
+    return Lora(path, _layout(modules), tuple(pairs), tuple(sorted({*strays, *whole})), tensors, metadata)
 
 
-def _layout(pairs: list[Pair]) -> str:
+def _layout(modules: Sequence[str]) -> str:
     found = {
-        next((layout for layout, starts in PREFIXES.items() if pair.module.startswith(starts)), "bare")
-        for pair in pairs
+        next((layout for layout, starts in PREFIXES.items() if module.startswith(starts)), "bare") for module in modules
     }
     return found.pop() if len(found) == 1 else "mixed"
 
@@ -97,6 +123,8 @@ def alphas(lora: Lora, stated: float | None = None) -> dict[str, float]:
     Raises UnfitAdapter where two places disagree, where no plain LoRA is meant, and where a peft file says nothing
     (peft's own default is 8, whatever the rank). Elsewhere nothing means the rank, as every program takes it.
     """
+    if lora.blocks:
+        return lora_kin.alphas(lora.blocks, _config_of_blocks(lora), lora.path)
     found = _config_alphas(lora)
     for module, alpha in _tensor_alphas(lora).items():
         if module in found and not math.isclose(found[module], alpha, rel_tol=1e-6):
@@ -121,7 +149,7 @@ def alphas(lora: Lora, stated: float | None = None) -> dict[str, float]:
 
 def says_alpha(lora: Lora) -> bool:
     """Whether the file, or what is beside it, says any alpha at all."""
-    return bool(_tensor_alphas(lora) or _config_alphas(lora))
+    return bool(_config_of_blocks(lora) if lora.blocks else _tensor_alphas(lora) or _config_alphas(lora))
 
 
 def _unfit(lora: Lora, found: str) -> UnfitAdapter:
@@ -174,6 +202,16 @@ def _config_alphas(lora: Lora) -> dict[str, float]:
     return {}
 
 
+def _config_of_blocks(lora: Lora) -> dict[str, Any] | None:
+    """What the metadata says of the one part of the base that LoKr or OFT changes; None where it says nothing."""
+    config = tensor_file.json_object(lora.metadata.get(CONFIG, ""))
+    starts = {block.module.partition(".")[0] + "." for block in lora.blocks}
+    if config is None or len(starts) != 1:
+        return None
+    (start,) = starts
+    return {key.removeprefix(start): value for key, value in config.items() if key.startswith(start)} or None
+
+
 def _beside(lora: Lora, path: Path) -> dict[str, Any]:
     raw = path.read_bytes() if path.stat().st_size <= MAX_CONFIG_BYTES else b""
     config = tensor_file.json_object(raw.decode("utf-8", "replace"))
@@ -186,7 +224,10 @@ def _alphas_of(lora: Lora, config: Mapping[str, Any], start: str) -> dict[str, f
     """The alphas that a LoraConfig means for the modules with this start; its ranks must be those of the tensors."""
     if "lora_alpha" not in config:
         return {}
-    strange = sorted(key for key, value in config.items() if key not in PLAIN and value not in (None, False, "none"))
+    known = PLAIN | {"use_dora"} if lora.kind == "dora" else PLAIN
+    if lora.kind == "dora" and not config.get("use_dora"):
+        raise _unfit(lora, "it holds DoRA's magnitudes and its configuration does not say DoRA")
+    strange = sorted(key for key, value in config.items() if key not in known and value not in (None, False, "none"))
     strange = [key for key in strange if config[key] not in ([], {}, "")]
     if strange:
         raise _unfit(lora, f"it is no plain LoRA: its configuration sets {', '.join(strange[:5])}")
@@ -218,7 +259,7 @@ def _chosen(lora: Lora, config: Mapping[str, Any], pattern: str, default: str, m
     return float(value)
 
 
-def config_of(pairs: Mapping[str, tuple[int, float]]) -> dict[str, Any]:
+def config_of(pairs: Mapping[str, tuple[int, float]], dora: bool = False) -> dict[str, Any]:
     """The LoraConfig, as diffusers keeps it, of module -> (rank, alpha) with the component before each module.
 
     Every module is named in full, so that no module of the base that ends alike is taken for it.
@@ -233,5 +274,6 @@ def config_of(pairs: Mapping[str, tuple[int, float]]) -> dict[str, Any]:
             "alpha_pattern": {f"^{re.escape(name)}": pair[1] for name, pair in own.items() if pair[1] != alpha},
         }
         told = {"r": rank, "lora_alpha": alpha, "target_modules": sorted(own), **patterns}
+        told |= {"use_dora": True} if dora else {}
         config |= {f"{component}.{key}": value for key, value in told.items()}
     return config

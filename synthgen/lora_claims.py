@@ -84,7 +84,7 @@ def one_trigger(metadata: Mapping[str, str]) -> str:
 def contradictions(claimed: Mapping[str, Any], found: Lora, hashes: Hashes, alphas: Mapping[str, float]) -> list[str]:
     """Where what the file claims is not what its tensors are, a sentence each. The tensors count."""
     problems = []
-    ranks = {str(pair.rank) for pair in found.pairs}
+    ranks = {str(part.rank) for part in found.parts}
     if str(claimed.get("rank", "")).isdigit() and ranks != {claimed["rank"]}:
         problems.append(f"it claims rank {claimed['rank']}; its tensors have {', '.join(sorted(ranks))}.")
     said = str(claimed.get("alpha", ""))

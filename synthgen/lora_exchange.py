@@ -25,8 +25,14 @@ from synthgen.lora_fit import Identity, Places
 from synthgen.types import Rights
 
 FORMATS = ("kohya", "diffusers")
+KINDS = {"lora": "LoRA", "dora": "DoRA", "lokr": "LoKr", "oft": "OFT"}
+LEAVING = {  # kind -> the formats that it can be taken out in; the readers of others do something else with it
+    "lora": FORMATS,
+    "dora": ("diffusers",),
+    "lokr": ("diffusers",),
+    "oft": (),
+}
 LAYOUTS = ("kohya", "diffusers", "peft", "bare")
-LORA_CHANGE = {".lora_A.weight": ".lora_down.weight", ".lora_B.weight": ".lora_up.weight"}
 
 
 @dataclass(frozen=True)
@@ -62,7 +68,12 @@ def bring_in(path: Path, base: Base, said: Statement, place: Path) -> tuple[Path
     if found.layout not in LAYOUTS:
         raise UnfitAdapter(
             f"{path}: its modules are named as in '{found.layout}'; wanted one of {', '.join(LAYOUTS)}, such as "
-            f"'{found.pairs[0].module[:80]}'. Nothing was loaded."
+            f"'{found.parts[0].module[:80]}'. Nothing was loaded."
+        )
+    if found.kind not in ("lora", "dora"):
+        raise UnfitAdapter(
+            f"{path} is {KINDS[found.kind]}; LoRA and DoRA are brought in. An adapter that was trained here needs no "
+            "import: name its folder. Nothing was loaded."
         )
     hashes = weights_hash.of(path)
     lora_claims.require_fingerprint(found, hashes)
@@ -149,10 +160,11 @@ def _write(
     fresh = folder.with_name(f".{folder.name}.{os.getpid()}")
     names = {pair.down: f"{placed[pair.module]}.lora_A.weight" for pair in found.pairs}
     names |= {pair.up: f"{placed[pair.module]}.lora_B.weight" for pair in found.pairs}
+    names |= {pair.magnitude: f"{placed[pair.module]}.{lora.MAGNITUDE}" for pair in found.pairs if pair.magnitude}
     try:
         shutil.rmtree(fresh, ignore_errors=True)
         fresh.mkdir(parents=True)
-        config = json.dumps(lora.config_of(kinds), sort_keys=True)
+        config = json.dumps(lora.config_of(kinds, found.kind == "dora"), sort_keys=True)
         metadata = {"format": "pt", lora.CONFIG: config, **base.modelspec}
         _copy(found.path, fresh / WEIGHTS, names, metadata)
         adapters.save(fresh, card)
@@ -177,22 +189,22 @@ def _copy(
 def take_out(folder: Path, form: str, target: Path, modelspec: Mapping[str, str]) -> Path:
     """Write an adapter as one file for other programs: "kohya" for the web UIs, "diffusers" for diffusers and peft.
 
-    Neither private/ nor anything of the photos goes with it. Raises RequestError where the file is there already.
+    Neither private/ nor anything of the photos goes with it. Raises RequestError where the file is there already, and
+    for a kind of adapter that no reader of the format takes for what it is.
     """
     if target.suffix != ".safetensors" or target.exists():
         why = "exists and was left as it is" if target.exists() else "does not end in .safetensors"
         raise RequestError(f"{target} {why}. Give another file with --out.")
     card = adapters.load_card(folder)
     found = lora.read(adapters.verify_weights(folder, card))
+    _require_way_out(card, found, form)
     alphas = lora.alphas(found)
-    names, more = {}, {}
-    for pair in found.pairs:
-        for held, end in ((pair.down, ".lora_A.weight"), (pair.up, ".lora_B.weight")):
-            flat = lora_fit.kohya_name(pair.module) + LORA_CHANGE[end]
-            names[held] = flat if form == "kohya" else f"{pair.module}{end}"
-        if form == "kohya":
-            number = struct.pack("<f", alphas[pair.module])
-            more[f"{lora_fit.kohya_name(pair.module)}.alpha"] = ("F32", (), number)
+    names, more = {name: name for name in found.tensors}, {}
+    if form == "kohya":
+        for pair in found.pairs:
+            flat = lora_fit.kohya_name(pair.module)
+            names |= {pair.down: f"{flat}.lora_down.weight", pair.up: f"{flat}.lora_up.weight"}
+            more[f"{flat}.alpha"] = ("F32", (), struct.pack("<f", alphas[pair.module]))
     metadata = _told(card, found, alphas, form, modelspec)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -206,6 +218,22 @@ def take_out(folder: Path, form: str, target: Path, modelspec: Mapping[str, str]
     return target
 
 
+def _require_way_out(card: Card, found: Lora, form: str) -> None:
+    """Raises RequestError where no reader of the format takes this kind of adapter for what it is."""
+    ways = LEAVING[found.kind]
+    if form not in ways:
+        why = {
+            "dora": "the web UIs scale its magnitudes in ways of their own",
+            "lokr": "the web UIs scale it in ways of their own",
+            "oft": "no diffusers pipeline and no web UI loads what peft writes of it",
+        }[found.kind]
+        instead = f"Say --format {ways[0]}" if ways else "Draw with it here"
+        raise RequestError(
+            f"adapter '{card.name}' is {KINDS[found.kind]}, and {why}. {instead}, or train it with --method lora. "
+            "Nothing was written."
+        )
+
+
 def _told(
     card: Card, found: Lora, alphas: Mapping[str, float], form: str, modelspec: Mapping[str, str]
 ) -> dict[str, str]:
@@ -213,7 +241,7 @@ def _told(
 
     kohya's form must not hold diffusers' configuration: diffusers refuses a file that states its alphas twice.
     """
-    kinds = {pair.module: (pair.rank, alphas[pair.module]) for pair in found.pairs}
+    kinds = {part.module: (part.rank, alphas[part.module]) for part in found.parts}
     one = len(set(kinds.values())) == 1
     told = {
         **modelspec, "format": "pt",
@@ -227,7 +255,11 @@ def _told(
     told = {
         key: value for key, value in told.items() if value and (key in modelspec or not lora_claims.is_private(value))
     }
-    return {**told, lora.CONFIG: json.dumps(lora.config_of(kinds), sort_keys=True)} if form == "diffusers" else told
+    if form != "diffusers":
+        return told
+    if found.blocks:
+        return {**told, lora.CONFIG: found.metadata[lora.CONFIG]}
+    return {**told, lora.CONFIG: json.dumps(lora.config_of(kinds, found.kind == "dora"), sort_keys=True)}
 
 
 def _day(card: Card) -> str:
@@ -252,13 +284,14 @@ def facts(path: Path, bases: Mapping[str, Places]) -> dict[str, Any]:
         "layout": found.layout,
         "family": home or lora_family.family(found),
         "fits": fits,
-        "modules": sorted(pair.module for pair in found.pairs),
+        "kind": found.kind,
+        "modules": sorted(part.module for part in found.parts),
         "not_lora": list(found.strays),
-        "ranks": sorted({pair.rank for pair in found.pairs}),
+        "ranks": sorted({part.rank for part in found.parts}),
         "alphas": sorted(set(strengths.values())),
         "alpha_stated": not problem and lora.says_alpha(found),
         "alpha_problem": problem,
-        "dtypes": sorted({found.tensors[pair.down][0] for pair in found.pairs}),
+        "dtypes": sorted({dtype for dtype, _ in found.tensors.values()}),
         "sha256": hashes.sha256,
         "autov3": hashes.autov3,
         "fingerprint": hashes.fingerprint,

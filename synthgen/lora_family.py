@@ -45,16 +45,15 @@ TRANSFORMERS = (
 
 def family(lora: Lora) -> str:
     """The name of the family, "unknown", or "unknown: a or b" where the tensors do not tell two apart."""
-    cross = {lora.shapes(pair)[0][1] for pair in lora.pairs if _CROSS.search(pair.module)}
+    cross = {lora.reach(part)[1] for part in lora.parts if _CROSS.search(part.module)}
     if cross:
         return CROSS_ATTENTION.get(cross.pop(), UNKNOWN) if len(cross) == 1 else UNKNOWN
     blocks: dict[str, int] = {}
     widths: set[int] = set()
-    for pair in lora.pairs:
-        if found := _BLOCK.search(pair.module):
+    for part in lora.parts:
+        if found := _BLOCK.search(part.module):
             blocks[found[1]] = max(blocks.get(found[1], 0), int(found[2]) + 1)
-            down, up = lora.shapes(pair)
-            widths |= {down[1], up[0]}
+            widths |= set(lora.reach(part))
     fitting = [row.name for row in TRANSFORMERS if _fits(row, blocks, widths)]
     return fitting[0] if len(fitting) == 1 else (f"{UNKNOWN}: {' or '.join(fitting)}" if fitting else UNKNOWN)
 

@@ -6,12 +6,14 @@ and is refused with the modules named; it fits but was made for other weights; i
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
 from synthgen.card import Card
 from synthgen.errors import UnfitAdapter
 from synthgen.lora import Lora, Pair
+from synthgen.lora_kin import Block
 
 Places = Mapping[str, tuple[int, ...]]  # "unet.mid_block...to_q" -> shape of the weight there, (out, in, ...)
 
@@ -38,30 +40,30 @@ def place_all(lora: Lora, places: Places, name: str, base: str, own: str = "") -
     """
     if lora.strays:
         raise UnfitAdapter(
-            f"{name} holds {len(lora.strays)} tensors that are no part of a plain LoRA: {_few(list(lora.strays))}. "
+            f"{name} holds {len(lora.strays)} tensors that are no part of a LoRA: {_few(list(lora.strays))}. "
             "Leaving them out would change what it does. Nothing was loaded."
         )
     found: dict[str, str] = {}
     missing, narrow = [], []
     flat = _flat(places)
-    for pair in lora.pairs:
-        place = next((one for one in _names(pair.module) if one in places), "") or flat.get(_plain_kohya(pair.module))
+    for part in lora.parts:
+        place = next((one for one in _names(part.module) if one in places), "") or flat.get(_plain_kohya(part.module))
         if not place:
-            missing.append(pair.module)
-        elif wrong := _misfit(lora, pair, places[place]):
-            narrow.append(f"'{pair.module}' {wrong}")
+            missing.append(part.module)
+        elif wrong := _misfit(lora, part, places[place]):
+            narrow.append(f"'{part.module}' {wrong}")
         else:
-            found[pair.module] = place
+            found[part.module] = place
     if missing or narrow:
         raise UnfitAdapter(_does_not_fit(lora, missing, narrow, f"{name} does not fit base '{base}'", own))
     twice = [module for module, place in found.items() if list(found.values()).count(place) > 1]
     if twice:
-        raise UnfitAdapter(f"{name} has two pairs for one module of base '{base}': {_few(twice)}. Nothing was loaded.")
+        raise UnfitAdapter(f"{name} has two parts for one module of base '{base}': {_few(twice)}. Nothing was loaded.")
     return found
 
 
 def _does_not_fit(lora: Lora, missing: list[str], narrow: list[str], text: str, own: str) -> str:
-    of = f"of its {len(lora.pairs)} modules"
+    of = f"of its {len(lora.parts)} modules"
     if missing:
         text += f": {len(missing)} {of} have no place there ({_few(missing)})"
     if narrow:
@@ -107,13 +109,18 @@ def _plain_kohya(module: str) -> str:
     return module.replace("lora_te1_", "lora_te_", 1) if module.startswith("lora_te1_") else module
 
 
-def _misfit(lora: Lora, pair: Pair, weight: tuple[int, ...]) -> str:
-    """What is wrong with a pair at a weight of shape (out, in, ...), or ""."""
+def _misfit(lora: Lora, pair: Pair | Block, weight: tuple[int, ...]) -> str:
+    """What is wrong with a part at a weight of shape (out, in, ...), or ""."""
+    if isinstance(pair, Block):
+        return pair.misfit(weight)
     down, up = lora.shapes(pair)
     wanted_down = (pair.rank, *weight[1:])
     wanted_up = (weight[0], pair.rank, *(1 for _ in weight[2:]))
-    if (down, up) == (wanted_down, wanted_up):
+    magnitudes = math.prod(lora.tensors[pair.magnitude][1]) if pair.magnitude else weight[0]
+    if (down, up, magnitudes) == (wanted_down, wanted_up, weight[0]):
         return ""
+    if magnitudes != weight[0]:
+        return f"has {magnitudes} magnitudes, wanted {weight[0]}"
     return f"is {down} and {up}, wanted {wanted_down} and {wanted_up}"
 
 

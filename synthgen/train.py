@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from synthgen import (
+    adapter_methods,
     adapters,
     bases,
     card,
@@ -52,7 +53,6 @@ from synthgen.training_material import Lesson
 from synthgen.types import Asset, ImageSet, Rights, Taught
 from synthgen.vocabulary import CATEGORIES, category_of
 
-METHODS = ("lora", "rslora")
 PATIENCE = 5
 LEAST_EFFECT = 1.0  # grey levels (0 to 255) that the adapter must change test pictures by, on average
 
@@ -81,7 +81,7 @@ class TrainRequest:
     reading: str = "strict"
     rights: Rights | None = None
     category: str = ""
-    method: str = "lora"  # one of METHODS
+    method: str = "lora"  # one of adapter_methods.NAMES
     optimizer: str = "adamw"  # one of optimizers.NAMES
     caption_dropout: float = 0.0
     ema: float = 0.0
@@ -135,13 +135,14 @@ def _checked(request: TrainRequest, rank: int) -> TrainRequest:
     for name, value in (("--learning-rate", request.learning_rate), ("--alpha", request.alpha)):
         if not math.isfinite(value) or value < 0:
             raise RequestError(f"{name} is {value}; wanted a number above 0.")
-    known = {"masks": HOW, "method": METHODS, "optimizer": optimizers.NAMES}
+    known = {"masks": HOW, "method": adapter_methods.NAMES, "optimizer": optimizers.NAMES}
     for name, names in known.items():
         if getattr(request, name) not in names:
             raise UnknownName(f"--{name}", getattr(request, name), names)
     if not 0 <= request.seed < 2**53:
         raise RequestError(f"--seed is {request.seed}; wanted a whole number from 0 to 2^53 - 1.")
     rank = request.rank or rank
+    adapter_methods.require_alpha(request.method, rank, request.alpha)
     return replace(request, rank=rank, alpha=request.alpha or float(rank))
 
 
@@ -288,7 +289,8 @@ def _train(base: Any, module: Any, request: TrainRequest, lesson: Lesson, folder
     train, held = photo_split.divide(kept, request.seed)
     batch = request.batch or module.BATCH
     steps = request.steps or module.steps(len(kept))
-    rate = optimizers.rate(request.optimizer, request.learning_rate, module.LEARNING_RATE)
+    own = adapter_methods.rate(request.method, module.LEARNING_RATE)
+    rate = optimizers.rate(request.optimizer, request.learning_rate, own)
     training_report.say(f"{len(train)} photos to learn from, {len(held)} held out; {steps} steps of {batch}")
     material = training_material.make(base, train, held, lesson, request.seed)
     private_photos.remember(folder, train, held, base.size)

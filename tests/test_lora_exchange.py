@@ -159,7 +159,7 @@ def test_a_key_without_a_place_is_an_error_that_names_it(
         name = next(name for name in state if name.endswith("lora_up.weight"))
         state[name.replace("lora_up.weight", "dora_scale")] = state[name].clone()
 
-    for change, said in ((move, "lora_unet_mid_bloc_attentions_0_proj_in"), (add, r"no part of a plain LoRA.*dora")):
+    for change, said in ((move, "lora_unet_mid_bloc_attentions_0_proj_in"), (add, r"no part of a LoRA.*dora")):
         file = altered(files["kohya"], Path("altered.safetensors"), change)
         with pytest.raises(UnfitAdapter, match=said):
             lora_exchange.bring_in(file, base, Statement(name="tee"), Path("adapters"))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from synthgen import lora, lora_fit, precision, tensor_file
+from synthgen import adapter_methods, lora, lora_change, lora_fit, precision, tensor_file
 from synthgen.adapters import WEIGHTS
 from synthgen.bases._identity import Identity
 from synthgen.bases._process import STEPS
@@ -78,16 +79,16 @@ class Base:
             return self.family.words(self, list(texts))
 
     def add_adapter(self, rank: int, alpha: float, method: str = "lora") -> dict[str, Any]:
-        """Put fresh LoRA matrices on the network; its trainable parameters by name.
+        """Put a fresh adapter that changes nothing yet on the network; its trainable parameters by name.
 
-        method  "lora": the matrices count by alpha / rank; "rslora": by alpha / root of the rank
+        method  one of adapter_methods.NAMES
         """
-        from peft import LoraConfig
-
         named = self.family.TARGETS
         targets = named if isinstance(named, str) else list(named)
-        config = LoraConfig(r=rank, lora_alpha=alpha, target_modules=targets, use_rslora=method == "rslora")
-        self.denoiser.add_adapter(config, adapter_name="default")
+        with warnings.catch_warnings():  # OFT says of each module whose width its blocks do not divide that it adapts
+            warnings.filterwarnings("ignore", message="Invalid `oft_block_size`")
+            config = adapter_methods.config(method, rank, alpha, targets)
+            self.denoiser.add_adapter(config, adapter_name="default")
         if self.mode.recompute:
             self.denoiser.enable_gradient_checkpointing()
             self.denoiser.train()  # the libraries recompute only then; no family has dropout
@@ -176,10 +177,7 @@ class Base:
             found = lora.read(use.path / WEIGHTS)
             placed = lora_fit.place_all(found, places, f"adapter '{use.name}'", self.identity.id)
             alphas = lora.alphas(found)
-            scales = {
-                pair.module: use.strength(placed[pair.module]) * alphas[pair.module] / pair.rank for pair in found.pairs
-            }
-            self._add(found, placed, scales)
+            self._add(found, placed, alphas, use)
         self._attached = tuple(uses)
 
     def _detach(self) -> None:
@@ -187,19 +185,19 @@ class Base:
         for weight, plain in self._plain.values():
             weight.data.copy_(plain)
 
-    def _add(self, found: lora.Lora, placed: Mapping[str, str], scales: Mapping[str, float]) -> None:
-        """Weight += scale x B x A, for each pair; a convolution's kernel is a matrix of (out, in x height x width)."""
+    def _add(self, found: lora.Lora, placed: Mapping[str, str], alphas: Mapping[str, float], use: AdapterUse) -> None:
+        """Weight += strength x change, for each module; a kernel is a matrix of (out, in x height x width)."""
         import torch
         from safetensors.torch import load_file
 
         held = load_file(found.path)
         with torch.no_grad():
-            for pair in found.pairs:
-                part, _, module = placed[pair.module].partition(".")
+            for one in found.parts:
+                place = placed[one.module]
+                part, _, module = place.partition(".")
                 weight = getattr(self.parts, part).get_submodule(module).weight
-                self._plain.setdefault(placed[pair.module], (weight, weight.detach().clone()))
-                change = held[pair.up].float().flatten(1) @ held[pair.down].float().flatten(1)
-                weight += (scales[pair.module] * change).reshape(weight.shape).to(weight)
+                _, plain = self._plain.setdefault(place, (weight, weight.detach().clone()))
+                weight += lora_change.of(one, held, plain, alphas[one.module], use.strength(place)).to(weight)
 
     def render(self, jobs: Sequence[Job], guides: Sequence[Guide | np.ndarray | None], settings: Any) -> list[Picture]:
         """Draw one batch. Each job's noise comes from its own seed.

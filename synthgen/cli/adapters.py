@@ -158,6 +158,7 @@ def _lines(told: Mapping[str, Any]) -> list[str]:
     modules, claims = told["modules"], told["claims"]
     alphas = ", ".join(f"{alpha:g}" for alpha in told["alphas"]) or "not known"
     rows = [
+        ("kind", told["kind"]),
         ("layout", told["layout"]),
         ("family", told["family"]),
         ("modules", f"{len(modules)}, such as {modules[0]}"),

@@ -17,14 +17,18 @@ RIGHTS = ("owner", "license", "source", "consent")
 FOLDER = click.Path(path_type=Path)
 HOW = (  # how the one loop trains, whatever it learns from
     click.option(
-        "--rank", type=Whole(1, "ranks"), default=None, show_default="the base's own", help="Rank of the LoRA matrices."
+        "--rank",
+        type=Whole(1, "ranks"),
+        default=None,
+        show_default="the base's own",
+        help="Rank of the adapter's matrices; of oft the side of its blocks.",
     ),
     click.option(
         "--alpha",
         type=click.FloatRange(min=0, min_open=True),
         default=None,
         show_default="the rank",
-        help="LoRA scale: alpha / rank.",
+        help="Scale: alpha / rank. oft has none.",
     ),
     click.option(
         "--steps", type=Whole(1, "steps"), default=None, show_default="by the number of photos", help="Training steps."
@@ -50,7 +54,8 @@ HOW = (  # how the one loop trains, whatever it learns from
     click.option(
         "--method",
         default="lora",
-        help="lora, or rslora (scaled by alpha / root of the rank). diffusers loads both unmodified.",
+        help="lora, rslora, dora, lokr (a small file) or oft. All load here; diffusers loads all but oft, lokr by the "
+        "network's load_lora_adapter.",
     ),
     click.option(
         "--optimizer",
