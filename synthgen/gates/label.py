@@ -23,7 +23,8 @@ TONES = tuple(vocabulary.SKIN_TONES)
 def judge(picture: Picture) -> Judgement:
     """Accepts a picture in which every deciding label that was asked for is read; a neighbouring skin tone counts.
 
-    A garment on a person is read as one of those that are worn at its place: shorts beside a shirt do not count.
+    A garment on a person is read as one of those that are worn at its place, in the colour that is there: what else the
+    person wears does not count.
     Measured: each label that was asked for as the judge reads it, the share of them that agree, and the judge's name.
     """
     asked = {key: str(value) for key, value in {**picture.job.requested, "category": picture.job.category}.items()}
@@ -33,6 +34,8 @@ def judge(picture: Picture) -> Judgement:
     read = dict(reading.labels)
     if "category" in asked and "pose" in picture.job.requested:  # someone wears it, with another garment
         read["category"] = reading.among("category", vocabulary.rivals(asked["category"]))
+        if zone := vocabulary.worn_where(asked["category"]):
+            read |= reader.worn(picture.pixels, zone)
     wrong = [key for key in asked if not agrees(key, asked[key], read[key])]
     measured: dict[str, float | str] = {key: read[key] for key in asked}
     if asked:

@@ -7,7 +7,7 @@ figure: what it cannot read there it cannot find missing here.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,16 +47,16 @@ def table(parts: Parts, count: int, sampling: Sampling) -> Iterator[dict[str, An
 
     for kind, share in SHARES.items():
         wanted = [render(kind, EVALUATION_SEED + 1000 + number) for number in range(max(1, round(count * share)))]
-        fresh = judges.load().read(carried(parts.vae, [made.pixels for made in wanted]))
-        drawn = judges.load().read(draw(parts, wanted, sampling))
+        fresh, fresh_labels = _readings(wanted, carried(parts.vae, [made.pixels for made in wanted]))
+        drawn, drawn_labels = _readings(wanted, draw(parts, wanted, sampling))
         for label in ASKED[kind]:
             asked = [made.labels[label] for made in wanted]
             said = [value != "" for value in asked]
             yield {
                 "kind": kind,
                 "label": label,
-                **interval(_hits(label, asked, drawn, kind == "person"), sum(said)),
-                "judge": round(_hits(label, asked, fresh, kind == "person") / max(1, sum(said)), 3),
+                **interval(_hits(label, asked, drawn_labels), sum(said)),
+                "judge": round(_hits(label, asked, fresh_labels) / max(1, sum(said)), 3),
                 "chance": round(_chance(label, asked), 3),
             }
         if kind == "person":
@@ -133,18 +133,23 @@ def interval(hits: int, count: int) -> dict[str, Any]:
     }
 
 
-def _hits(label: str, asked: Sequence[str], readings: Sequence[Any], worn: bool) -> int:
-    return sum(
-        bool(value) and _agrees(label, value, _read(label, value, reading, worn))
-        for value, reading in zip(asked, readings, strict=True)
-    )
+def _hits(label: str, asked: Sequence[str], read: Sequence[Mapping[str, str]]) -> int:
+    return sum(bool(value) and _agrees(label, value, found[label]) for value, found in zip(asked, read, strict=True))
 
 
-def _read(label: str, asked: str, reading: Any, worn: bool) -> str:
-    """What is read; a garment on a person is told from those that are worn at its place."""
-    if label == "category" and worn:
-        return str(reading.among(label, vocabulary.rivals(asked)))
-    return str(reading.labels[label])
+def _readings(wanted: Sequence[Any], pictures: Sequence[Any]) -> tuple[list[Any], list[dict[str, str]]]:
+    """What the judge reads, and the labels in it; of the garments on a person, those of the one that was asked for."""
+    judge = judges.load()
+    readings, labels = judge.read(pictures), []
+    for made, picture, reading in zip(wanted, pictures, readings, strict=True):
+        found = dict(reading.labels)
+        if made.kind == "person":
+            category = made.labels["category"]
+            found["category"] = reading.among("category", vocabulary.rivals(category))
+            if zone := vocabulary.worn_where(category):
+                found |= judge.worn(picture, zone)
+        labels.append(found)
+    return readings, labels
 
 
 def _agrees(label: str, asked: str, read: str) -> bool:

@@ -102,3 +102,16 @@ def test_wilson_intervals_hold_known_values() -> None:
     assert found["low"] < 0.8 < found["high"]
     known = agreement.interval(81, 263)
     assert (known["low"], known["high"]) == (0.255, 0.366)
+
+
+def test_of_two_garments_the_one_at_the_asked_place_is_read() -> None:
+    """A navy shirt and beige trousers, and the other way round: nothing but the place tells which is meant."""
+    reader, hits = judge.load(), {"upper": 0, "lower": 0}
+    for seed in range(12):
+        for upper, lower in (("navy", "beige"), ("white", "blue")):
+            fixed = {"category": "shirt", "colour": upper, "pattern": "plain", "other_category": "pants",
+                     "other_colour": lower, "pose": "standing", "view": "full"}  # fmt: skip
+            picture = render("person", (1 << 42) + seed, fixed).pixels
+            hits["upper"] += reader.worn(picture, "upper")["colour"] == upper
+            hits["lower"] += reader.worn(picture, "lower")["colour"] == lower
+    assert min(hits.values()) >= 20, hits  # of 24

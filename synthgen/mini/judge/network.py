@@ -89,7 +89,7 @@ def build() -> Any:
             width = four + three + two + 3
             self.heads = nn.ModuleDict({key: nn.Linear(width, len(values)) for key, values in LABELS.items()})
 
-        def forward(self, pixels: Any) -> dict[str, Any]:
+        def forward(self, pixels: Any, where: Any = None) -> dict[str, Any]:
             fine = self.fine(self.stem(pixels))
             middle = self.middle(fine)
             coarse = self.coarse(middle)
@@ -97,6 +97,8 @@ def build() -> Any:
             lifted = self.lift(torch.cat([middle, grow(coarse, scale_factor=2.0)], 1))
             maps = self.maps(self.join(torch.cat([grow(lifted, scale_factor=2.0), fine], 1)))
             garment = maps[:, POINTS:].sigmoid()
+            if where is not None:  # also there where no garment is seen: its edge may be missed
+                garment = where * (garment + 0.1)
             heat = maps[:, :POINTS].flatten(2).softmax(-1).unflatten(2, (HEAT_PX, HEAT_PX))
             place = (torch.arange(HEAT_PX, device=pixels.device) + 0.5) / HEAT_PX
             points = torch.stack([(heat.sum(2) * place).sum(-1), (heat.sum(3) * place).sum(-1)], -1)
@@ -133,6 +135,21 @@ class Judge:
             self._last = picture, self.read([picture])[0]
         return self._last[1]
 
+    def worn(self, picture: Any, zone: str) -> dict[str, str]:
+        """Colour and pattern of the garment that is worn in the "upper" or the "lower" zone of the body.
+
+        Of two garments that a person wears, nothing but their place says which one is meant.
+        """
+        import torch
+
+        reading = self.read_one(picture)
+        size = np.array([picture.shape[1], picture.shape[0]], np.float32)
+        where = torch.from_numpy(_zone(reading.keypoints[:, :2] / size, zone))[None, None]
+        pixels = torch.from_numpy(shrunk(picture)[None]).permute(0, 3, 1, 2).float() / 127.5 - 1
+        with torch.no_grad():
+            logits = self.network(pixels, where)["labels"]
+        return {key: LABELS[key][int(logits[key][0].argmax())] for key in ("colour", "pattern")}
+
     def features(self, pictures: Sequence[Any]) -> Any:
         """(n, 307) float32, one row a picture: what labels are read from: the whole, and what the garment covers."""
         import torch
@@ -166,6 +183,19 @@ class Judge:
                 )
             )
         return readings
+
+
+def _zone(points: Any, zone: str) -> Any:
+    """(32, 32) float32, 1 between shoulders and hips, or hips and knees; `points` in shares of the picture."""
+    import cv2
+
+    corners = {
+        "upper": (poses.R_SHOULDER, poses.L_SHOULDER, poses.L_HIP, poses.R_HIP),
+        "lower": (poses.R_HIP, poses.L_HIP, poses.L_KNEE, poses.R_KNEE),
+    }[zone]
+    mask = np.zeros((HEAT_PX, HEAT_PX), np.float32)
+    cv2.fillPoly(mask, [np.rint(points[list(corners)] * HEAT_PX).astype(np.int32)], 1.0)
+    return mask
 
 
 def shrunk(picture: Any) -> Any:
