@@ -8,10 +8,10 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
-from synthgen import adapters, lora, lora_fit, recipes
+from synthgen import adapters, bases, hub, lora, lora_fit, recipes
 from synthgen.adapters import MAX_WEIGHT
 from synthgen.errors import RequestError, UnknownName
-from synthgen.types import AdapterUse
+from synthgen.types import AdapterUse, Asset
 
 BLOCKS = {"down": "unet.down_blocks", "mid": "unet.mid_block", "up": "unet.up_blocks", "text": "text_encoder"}
 DEFAULT_PIPELINE = "apparel"
@@ -57,6 +57,19 @@ def fits(uses: Sequence[AdapterUse], cards: Sequence[Any], module: Any, identity
             say(remark)
         found.append(fit)
     return tuple(found)
+
+
+def asset(card: Any, base: str = "") -> Asset:
+    """An adapter with all that it was made from: its photos, and the weights that it was trained on.
+
+    base  the base that stands beside it, and so is asked anyway
+    """
+    own = adapters.asset(card)
+    if card.base == base:
+        return own
+    known = card.base in bases.names() or hub.is_id(card.base)
+    license_ = bases.license_of(card.base, hub.pinned(card.base)) if known else "unknown"  # a folder's may be anybody's
+    return replace(own, trained_on=(Asset("base", card.base, license_, card.base_sha256), *own.trained_on))
 
 
 def told(uses: Sequence[AdapterUse], cards: Sequence[Any], fits: Sequence[str]) -> tuple[dict[str, Any], ...]:

@@ -28,6 +28,7 @@ from synthgen import (
     plan,
     provenance,
     recipe_choice,
+    rights_file,
     rooms,
     signing,
     sweep,
@@ -39,7 +40,7 @@ from synthgen.errors import RequestError, SynthgenError
 from synthgen.poses import Pose
 from synthgen.progress import Progress
 from synthgen.store import ABOUT, Run, read
-from synthgen.types import AdapterUse, Asset, Guide, Job, Judgement, Picture, Recipe, RunFacts, Taught, Verdict
+from synthgen.types import AdapterUse, Asset, Guide, Job, Judgement, Picture, Recipe, Rights, RunFacts, Taught, Verdict
 
 TRIES = 5
 LIBRARIES = ("torch", "diffusers", "transformers", "peft", "numpy", "pillow")
@@ -172,13 +173,13 @@ def _prepare(request: GenerateRequest) -> Prepared:
     module.check_conditions(identity, [one.kind for one in conditions], guides.timed(conditions))
     recipe_choice.check_controlnets(identity, conditions)
     uses = adapter_choice.blocks(request.block_weight, uses, module.places(identity) if request.block_weight else ())
-    fits = adapter_choice.fits(uses, cards, module, identity, request)
     recipe = recipe_choice.chosen(request, cards, module.settings(identity))
     recipe = replace(recipe, settings={**recipe.settings, **guides.settings(conditions)})
     recipe_choice.check_size(int(recipe.settings["size"]), module.SIDE_STEP, identity.id)
     about = licensee.circumstances(licenses.Circumstances(request.reading))
     assets = [*_assets(identity, cards, request), *guides.assets(conditions)]
     verdict = licenses.require(assets, request.use, about=about)
+    fits = adapter_choice.fits(uses, cards, module, identity, request)
     domain = rooms.member("domains", recipe.domain)
     domain.check(recipe)
     own = pose.read(request.poses)
@@ -233,8 +234,16 @@ def _concepts(
 
 
 def _assets(identity: Any, cards: Sequence[Any], request: GenerateRequest) -> list[Asset]:
-    poses = [Asset("poses", file.name, "unknown") for file in request.poses]
-    return [*identity.assets(), *(adapters.asset(card) for card in cards), *poses]
+    return [*identity.assets(), *(adapter_choice.asset(card, identity.id) for card in cards), *_poses(request)]
+
+
+def _poses(request: GenerateRequest) -> list[Asset]:
+    """The user's own poses, with the rights that a rights.toml beside them states."""
+    found = []
+    for file in request.poses:
+        rights = rights_file.rights_beside(file.parent) or Rights()
+        found.append(replace(rights_file.photos(file.name, rights), kind="poses"))
+    return found
 
 
 def _make(store: Run, ready: Prepared, request: GenerateRequest, marker: marks.Marker) -> None:
@@ -335,10 +344,16 @@ def _context(ready: Prepared, uses: Sequence[AdapterUse]) -> provenance.Context:
         pipeline=ready.recipe.name,
         settings=dict(ready.recipe.settings),
         versions={name: version(name) for name in LIBRARIES},
-        pose_license="unknown" if ready.own_poses else "Apache-2.0",
+        pose_license=_pose_license(ready),
         plan=plan.digest(ready.plan),
         notice=getattr(rooms.member("domains", ready.recipe.domain), "NOTICE", ""),
     )
+
+
+def _pose_license(ready: Prepared) -> str:
+    """Of the skeletons: those of the user's own, else of the library's."""
+    stated = sorted({asset.license for asset in ready.verdict.assets if asset.kind == "poses"})
+    return " AND ".join(f"({one})" if " OR " in one else one for one in stated) or "Apache-2.0"
 
 
 def _short(folder: Path, short: Sequence[Job]) -> str:

@@ -81,10 +81,15 @@ def permits(verdict: Verdict) -> bool:
 
 
 def require(
-    assets: Sequence[Asset], use: str, today: date | None = None, about: Circumstances | None = None
-) -> Verdict:
-    """The verdict of `clear`; raises Refused with the path of every blocking reason where the answer is no."""
-    verdict = clear(assets, use, today, about)
+    assets: Sequence[Asset], use: str, today: date | None = None, about: Circumstances | None = None, *,
+    also: tuple[str, ...] = (),
+) -> Verdict:  # fmt: skip
+    """The verdict of `clear`; raises Refused with the path of every blocking reason where the answer is no.
+
+    also  of RIGHTS, what is needed beside those of the use: derive_adapter to train one
+    """
+    ask = _ask(use, today, about)
+    verdict = _verdict(assets, replace(ask, rights=tuple(dict.fromkeys((*ask.rights, *also)))))
     if permits(verdict):
         return verdict
     blocking = [reason for reason in verdict.reasons if f"-> {verdict.answer} " in reason] or [verdict.reasons[0]]

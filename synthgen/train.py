@@ -108,7 +108,7 @@ def fit(request: TrainRequest) -> Path:
     known = _finder(request)
     photos, taught = _described(request, module, domain, known)
     about = licensee.circumstances(licenses.Circumstances(request.reading))
-    verdict = licenses.require(_assets(identity, photos), request.use, about=about)
+    verdict = licenses.require(_assets(identity, photos), request.use, about=about, also=("derive_adapter",))
     if remark := licenses.remark(verdict):
         training_report.say(remark)
     digest = _digest(request, photos, identity)

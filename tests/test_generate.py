@@ -165,8 +165,11 @@ def test_own_keypoints_decide_the_pose(trained: Path, toy: Path, tmp_path: Path)
     points = np.array(poses.library()[next(iter(poses.library()))].points) * [400, 400, 1] + [200, 50, 0]
     file = tmp_path / "mine.json"
     file.write_text(json.dumps({"people": [{"pose_keypoints_2d": points.ravel().tolist()}]}))
+    (tmp_path / "rights.toml").write_text('owner = "me"\nlicense = "CC-BY-4.0"\n')
     generate.run(asked(trained, toy, tmp_path / "run", count=3, poses=(file,)))
     assert {row["requested_pose"] for row in rows(tmp_path / "run")} == {"mine"}
+    told = {line["lineage"]["pose_license"] for line in store.read(tmp_path / "run")}
+    assert told == {"CC-BY-4.0"}  # as the file beside them states
 
 
 def test_a_tag_in_the_prompt_means_the_same_as_the_option(trained: Path, toy: Path, empty_folder: Path) -> None:

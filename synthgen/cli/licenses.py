@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -162,12 +162,9 @@ def _base(name: str) -> Iterator[Asset]:
 def _adapters(names: tuple[str, ...]) -> Iterator[Asset]:
     """An adapter brings the licences of what it was trained on, told by its card."""
     for name in names:
-        from synthgen import adapters, bases
+        from synthgen import adapter_choice, adapters
 
-        card = adapters.load_card(adapters.find(name))
-        own = adapters.asset(card)
-        base = _base(card.base) if card.base in bases.names() else [Asset("base", card.base, "unknown")]
-        yield replace(own, trained_on=(*base, *own.trained_on))
+        yield adapter_choice.asset(adapters.load_card(adapters.find(name)))
 
 
 def _photos(folder: Path | None) -> Iterator[Asset]:
