@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -37,6 +37,20 @@ def chosen(text: str, rank: Callable[[tuple[str, ...]], Any], known: Callable[[s
     """
     tree = None if known(text) else _tree(text)
     return _choose(tree, rank) if tree is not None else (text.strip(),)
+
+
+def mentioned(text: str, records: Mapping[str, License]) -> tuple[str, ...]:
+    """The names of all licences in an expression, whether by AND or by OR; what is none is one name."""
+    tree = _tree(text) if resolve(text, records) is None else None
+    return tuple(_names(tree)) if tree is not None else (text.strip(),)
+
+
+def _names(node: Any) -> Iterator[str]:
+    if getattr(node, "operator", "").strip() in ("AND", "OR"):
+        for side in node.args:
+            yield from _names(side)
+    else:
+        yield str(node)
 
 
 def _choose(node: Any, rank: Callable[[tuple[str, ...]], Any]) -> tuple[str, ...]:

@@ -19,8 +19,8 @@ from synthgen.share_alike import SHARING, clashes
 from synthgen.types import Asset, Verdict
 
 __all__ = ["ANSWERS", "EVIDENCE", "READINGS", "RIGHTS", "TRAINED", "USES", "Circumstances", "Finding", "License",
-           "clear", "findings", "known", "licenses_of", "load", "permits", "remark", "require", "rights", "shown",
-           "walk"]  # fmt: skip
+           "clear", "findings", "known", "licenses_of", "load", "names", "permits", "remark", "require", "rights",
+           "shown", "walk"]  # fmt: skip
 
 NEEDED: Mapping[str, tuple[str, ...]] = {  # use -> rights that every asset must give
     "internal": ("run",),

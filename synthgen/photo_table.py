@@ -6,14 +6,29 @@ import csv
 import io
 import json
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from synthgen.errors import RequestError
+from synthgen.ledger import write_whole
 
 NAMES = ("metadata.csv", "metadata.jsonl")
 KEY = "file_name"
 MAX_BYTES = 64 * 2**20
+
+
+def drop(path: Path, jobs: Collection[str]) -> None:
+    """Write a table of synthgen's own anew without the rows of these job_ids; the others keep their bytes."""
+    with path.open(newline="", encoding="utf-8") as file:
+        if path.suffix == ".jsonl":
+            kept = [line for line in file if json.loads(line).get("job_id") not in jobs]
+            write_whole(path, "".join(kept).encode("utf-8"))
+            return
+        head, *found = csv.reader(file)
+    buffer = io.StringIO(newline="")
+    column = head.index("job_id")
+    csv.writer(buffer, lineterminator="\n").writerows([head, *(row for row in found if row[column] not in jobs)])
+    write_whole(path, buffer.getvalue().encode("utf-8"))
 
 
 def read(folder: Path) -> dict[str, dict[str, str]]:

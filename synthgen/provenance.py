@@ -149,15 +149,16 @@ def encoded(pixels: Any, lineage: Mapping[str, Any], kind: str, writer: str = ""
     return buffer.getvalue()
 
 
-def read(path: Path) -> dict[str, Any]:
-    """The lineage inside a PNG, JPEG or WebP file, its own id checked; nothing else is: see `synthgen.verify`.
+def read(path: Path | bytes) -> dict[str, Any]:
+    """The lineage inside a PNG, JPEG or WebP file or its bytes, its own id checked; nothing else is: see `verify`.
 
     Raises UnreadableImage for a file that is no picture, RequestError where there is no lineage or it was changed.
     """
     from PIL import Image, UnidentifiedImageError
 
+    file, path = (io.BytesIO(path), Path("the picture")) if isinstance(path, bytes) else (path, path)
     try:
-        with Image.open(path, formats=FORMATS) as image:
+        with Image.open(file, formats=FORMATS) as image:
             packet = image.info.get("xmp", b"")
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
         raise UnreadableImage(f"{path} cannot be read as PNG, JPEG or WebP ({error}).") from error

@@ -1,7 +1,8 @@
-"""What came from an adapter, a photo or a licence: found in runs and in exports, and taken out of them on demand.
+"""What came from an adapter, a photo or a licence: found in runs, exports and adapters, and taken out of use on demand.
 
 A run takes pictures out by its ledger, see `store.revoke`. An export is a folder with a manifest.json whose `pictures`
-are a list of {file, lineage_id, sha256}; its pictures go into quarantine/ and their rows into `revoked`.
+are a list of {file, lineage_id, sha256}, see `export_quarantine`. An adapter that learned from what is taken back, or
+is taken back itself, goes as a folder into quarantine/ beside it, where no name finds it.
 """
 
 from __future__ import annotations
@@ -14,35 +15,50 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from synthgen import adapters, file_hash, licenses, provenance, resources, store
+from synthgen import (
+    adapter_choice,
+    adapters,
+    export_quarantine,
+    file_hash,
+    license_expressions,
+    licenses,
+    provenance,
+    resources,
+    store,
+)
 from synthgen.card import NAME as CARD
-from synthgen.errors import RequestError, SynthgenError, UnknownName
-from synthgen.ledger import Ledger, write_whole
+from synthgen.card import Card
+from synthgen.civitai_flags import ID as CIVITAI
+from synthgen.errors import RequestError, SynthgenError, UnfitAdapter, UnknownName
+from synthgen.export_quarantine import MANIFEST, PICTURES, REVOKED, inside
+from synthgen.ledger import Ledger
 
-MANIFEST, PICTURES, REVOKED = "manifest.json", "pictures", "revoked"
 PHOTOS = "private/photos.json"  # in an adapter's folder: which photos it was trained on
 DIGEST = re.compile(r"[0-9a-f]{8,64}\Z")
-LIMIT_BYTES = 1 << 30
+RUN, EXPORT, ADAPTER = "run", "export", "adapter"
 Lineage = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Query:
-    """What is taken back, in words and as a question to a lineage."""
+    """What is taken back, in words, and as a question to a lineage and to the folder of an adapter."""
 
     why: str
     matches: Callable[[Lineage], bool]
+    made: Callable[[Path, Card], bool]  # whether the adapter is it, or came from it
 
 
 @dataclass(frozen=True)
 class Place:
-    """A run or an export, and what in it came from what is taken back."""
+    """A run, an export or an adapter, and what in it came from what is taken back."""
 
     folder: Path
-    kind: str  # "run" or "export"
+    kind: str  # RUN, EXPORT or ADAPTER
     rows: tuple[Mapping[str, Any], ...]  # ledger lines, or rows of the manifest
     already: int = 0  # of them in quarantine before
-    packed: tuple[str, ...] = ()  # files of an export that are no files of their own, inside an archive, say
+    packed: tuple[str, ...] = ()  # files of an export that hold several pictures and go as a whole
+    others: int = 0  # pictures in them that did not come from it
+    shipped: bool = False  # an adapter that is part of synthgen, and stays
 
 
 def query(roots: Sequence[Path], adapter: str = "", photo: str = "", license: str = "") -> Query:
@@ -55,7 +71,8 @@ def query(roots: Sequence[Path], adapter: str = "", photo: str = "", license: st
 
 
 def find(asked: Query, roots: Sequence[Path]) -> list[Place]:
-    """Runs and exports under the roots that hold something that matches; exports by their runs or their own marks.
+    """Runs, exports and adapters under the roots that hold something that matches; exports by their runs or their own
+    marks. Adapters are looked for where `generate` looks, too.
 
     Raises RequestError for a root that is no folder.
     """
@@ -67,12 +84,12 @@ def find(asked: Query, roots: Sequence[Path]) -> list[Place]:
         lineages |= {str(line.get("lineage_id")) for line in hit}
         if hit:
             gone = store.revocations(run).keys()
-            found.append(Place(run, "run", tuple(hit), sum(line.get("job_id") in gone for line in hit)))
+            found.append(Place(run, RUN, tuple(hit), sum(line.get("job_id") in gone for line in hit)))
     for folder, manifest in exports:
         place = _in_export(asked, folder, manifest, lineages)
         if place:
             found.append(place)
-    return found
+    return [*found, *_made(asked, roots)]
 
 
 def apply(asked: Query, places: Sequence[Place]) -> None:
@@ -81,79 +98,156 @@ def apply(asked: Query, places: Sequence[Place]) -> None:
     Raises SynthgenError where one cannot be written, RequestError where a run is in use; those before it are done.
     """
     for place in places:
-        if place.kind == "run":
+        if place.kind == RUN:
             store.revoke(place.folder, place.rows, asked.why)
-        else:
-            _quarantine(asked, place)
+        elif place.kind == EXPORT:
+            export_quarantine.take_out(place.folder, [row for row in place.rows if row.get("why") is None], asked.why)
+        elif not place.already and not place.shipped:
+            _put_away(place.folder)
 
 
 def _of_adapter(text: str) -> Query:
     """An adapter by its folder, its name, or the first 8 or more digits of its weights' sha256."""
-    folder = Path(text)
-    exact = adapters.load_card(folder).weights_sha256 if (folder / CARD).is_file() else ""
+    folder = _folder(text)
+    exact = adapters.load_card(folder).weights_sha256 if folder else ""
+
+    def is_it(name: Any, sha256: Any) -> bool:
+        if exact:
+            return str(sha256) == exact
+        return name == text or bool(DIGEST.match(text) and str(sha256).startswith(text))
 
     def matches(lineage: Lineage) -> bool:
-        return any(
-            str(used.get("sha256")) == exact
-            if exact
-            else used.get("name") == text or bool(DIGEST.match(text) and str(used.get("sha256")).startswith(text))
-            for used in lineage.get("adapters", ())
-        )
+        return any(is_it(used.get("name"), used.get("sha256")) for used in lineage.get("adapters", ()))
 
-    return Query(f"adapter {folder.name if exact else text}" + (f" ({exact[:12]})" if exact else ""), matches)
+    def made(place: Path, card: Card) -> bool:
+        return is_it(place.name, card.weights_sha256)
+
+    return Query(f"adapter {folder.name if folder else text}" + (f" ({exact[:12]})" if exact else ""), matches, made)
+
+
+def _folder(text: str) -> Path | None:
+    """The folder of an adapter that is named by its path, where it was or in quarantine."""
+    path = Path(text)
+    places = (path, path.parent / store.QUARANTINE / path.name) if path.name else (path,)
+    return next((place for place in places if (place / CARD).is_file()), None)
 
 
 def _of_license(text: str) -> Query:
-    """Everything into which something under this licence went: base, adapter, photos or poses."""
-    record = licenses.load(text)
-    names = {name.casefold() for name in (record.id, *record.aliases)}
+    """Everything into which something under this licence went: base, ControlNet, adapter, photos, poses.
+
+    A licence that stands in an expression counts, on either side of an OR. LicenseRef-civitai is every set of flags.
+    """
+    records = licenses.names()
+    record = license_expressions.resolve(text, records) or licenses.load(text)
+
+    def is_it(stated: Any) -> bool:
+        for name in license_expressions.mentioned(str(stated or ""), records):
+            found = license_expressions.resolve(name, records)
+            identity = found.id if found else records["unknown"].id
+            if identity == record.id or (record.id == CIVITAI and identity.startswith(f"{CIVITAI}-")):
+                return True
+        return False
 
     def matches(lineage: Lineage) -> bool:
-        used = [lineage.get("base") or {}, *lineage.get("adapters", ())]
-        said = [lineage.get("pose_license"), *(part.get(key) for part in used for key in ("license", "photos_license"))]
-        return any(str(name).casefold() in names for name in said if name)
+        base = lineage.get("base") or {}
+        said = [base.get("license"), base.get("controlnet_license"), lineage.get("pose_license")]
+        said += [used.get(key) for used in lineage.get("adapters", ()) for key in ("license", "photos_license")]
+        assets = (lineage.get("license") or {}).get("assets", ())
+        return any(is_it(stated) for stated in (*(one for one in said if one is not None), *_stated(assets)))
 
-    return Query(f"licence {record.id}", matches)
+    def made(place: Path, card: Card) -> bool:
+        return any(is_it(asset.license) for _, asset in licenses.walk([adapter_choice.asset(card)]))
+
+    return Query(f"licence {record.id}", matches, made)
+
+
+def _stated(told: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """The licences of assets as a lineage tells them, those of what they learned from included."""
+    for item in told:
+        yield str(item.get("license") or "")
+        yield from _stated(item.get("trained_on", ()))
 
 
 def _of_photo(text: str, roots: Sequence[Path]) -> Query:
-    """Everything drawn with an adapter that was trained on a photo: its file, or 8 or more digits of its sha256."""
+    """Everything drawn along a photo, or with an adapter that learned from it: its file, or digits of its sha256."""
     file = Path(text)
     digest = file_hash.sha256(file) if file.is_file() else text.lower()
     if not DIGEST.match(digest):
         raise RequestError(
             f"--photo wants the photo's file or 8 to 64 digits of its sha256, and found '{text}'. Nothing was changed."
         )
-    trained = {sha for folder in _adapter_folders(roots) if (sha := _trained_on(folder, digest))}
-    if not trained:
+    trained = {card.weights_sha256 for folder, card in _adapters(roots) if _learned(folder, digest)}
+    drawn = any(
+        _along(line.get("lineage") or {}, digest)
+        for run in _places(roots)[0]
+        for line in Ledger(run / store.RECORDS).read()[0]
+    )
+    if not trained and not drawn:
         looked = ", ".join(str(place) for place in (*resources.search("adapters"), *roots))
         raise RequestError(
-            f"no adapter here was trained on photo {digest[:12]} (looked for {PHOTOS} of adapters under {looked}). "
-            "Name the place that holds the adapter, or give --adapter. Nothing was changed."
+            f"no adapter here was trained on photo {digest[:12]} (looked for {PHOTOS} of adapters under {looked}), and "
+            "no picture of a run was drawn along it. Name the place that holds the adapter, or give --adapter. Nothing "
+            "was changed."
         )
 
     def matches(lineage: Lineage) -> bool:
-        return any(used.get("sha256") in trained for used in lineage.get("adapters", ()))
+        return _along(lineage, digest) or any(used.get("sha256") in trained for used in lineage.get("adapters", ()))
 
-    return Query(f"photo {digest[:12]}", matches)
+    def made(place: Path, card: Card) -> bool:
+        return card.weights_sha256 in trained
+
+    return Query(f"photo {digest[:12]}", matches, made)
 
 
-def _adapter_folders(roots: Sequence[Path]) -> Iterator[Path]:
-    for place in dict.fromkeys((*resources.search("adapters"), *roots)):
+def _along(lineage: Lineage, digest: str) -> bool:
+    """Whether a picture was drawn along this photo."""
+    return any(str(guide.get("sha256", "")).startswith(digest) for guide in lineage.get("guides", ()))
+
+
+def _adapters(roots: Sequence[Path]) -> Iterator[tuple[Path, Card]]:
+    """Every finished adapter where `generate` looks and under the roots, those in quarantine included."""
+    seen = set()
+    for place in (*resources.search("adapters"), *roots):
         for folder, _, files in _walk(place):
-            if CARD in files:
-                yield folder
+            if CARD in files and folder.resolve() not in seen:
+                seen.add(folder.resolve())
+                try:
+                    yield folder, adapters.load_card(folder)
+                except UnfitAdapter:
+                    continue
 
 
-def _trained_on(folder: Path, digest: str) -> str:
-    """sha256 of the weights of an adapter that was trained on this photo, else ""."""
+def _made(asked: Query, roots: Sequence[Path]) -> Iterator[Place]:
+    shipped = resources.shipped("adapters").resolve()
+    for folder, card in _adapters(roots):
+        if asked.made(folder, card):
+            row = {"file": adapters.WEIGHTS, "sha256": card.weights_sha256}
+            away = folder.resolve().parent.name == store.QUARANTINE
+            yield Place(folder, ADAPTER, (row,), int(away), shipped=folder.resolve().is_relative_to(shipped))
+
+
+def _put_away(folder: Path) -> None:
+    """Move an adapter's folder into quarantine/ beside it."""
+    target = folder.parent / store.QUARANTINE / folder.name
+    try:
+        target.parent.mkdir(exist_ok=True)
+        if target.exists():  # another one of that name, taken back before
+            target = target.with_name(f"{folder.name}-{adapters.load_card(folder).weights_sha256[:12]}")
+        os.rename(folder, target)
+    except OSError as error:
+        raise SynthgenError(
+            f"{folder} could not be moved to {target} ({error.strerror or error}). Give the same command again once it "
+            "can be."
+        ) from error
+
+
+def _learned(folder: Path, digest: str) -> bool:
+    """Whether an adapter was trained on this photo."""
     try:
         rows = json.loads((folder / PHOTOS).read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return ""
-    if any(isinstance(row, dict) and str(row.get("sha256", "")).startswith(digest) for row in rows):
-        return adapters.load_card(folder).weights_sha256
-    return ""
+        return False
+    return any(isinstance(row, dict) and str(row.get("sha256", "")).startswith(digest) for row in rows)
 
 
 def _places(roots: Sequence[Path]) -> tuple[list[Path], list[tuple[Path, dict[str, Any]]]]:
@@ -166,7 +260,7 @@ def _places(roots: Sequence[Path]) -> tuple[list[Path], list[tuple[Path, dict[st
             if store.ABOUT in files and store.RECORDS in files:
                 runs[folder.resolve()] = folder
                 folders.clear()
-            elif MANIFEST in files and (manifest := _manifest(folder / MANIFEST)):
+            elif MANIFEST in files and (manifest := export_quarantine.manifest(folder / MANIFEST)):
                 exports[folder.resolve()] = folder, manifest
     return list(runs.values()), list(exports.values())
 
@@ -178,71 +272,39 @@ def _walk(root: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
         yield Path(folder), folders, files
 
 
-def _manifest(path: Path) -> dict[str, Any]:
-    """A manifest.json with a list of pictures; {} for somebody else's file of that name."""
-    try:
-        told = json.loads(path.read_text(encoding="utf-8")) if path.stat().st_size < LIMIT_BYTES else None
-    except (OSError, ValueError, RecursionError):
-        return {}
-    if not isinstance(told, dict) or not isinstance(rows := told.get(PICTURES), list):
-        return {}
-    return told if all(isinstance(row, dict) and isinstance(row.get("file"), str) for row in rows) else {}
-
-
 def _in_export(asked: Query, folder: Path, manifest: Mapping[str, Any], lineages: set[str]) -> Place | None:
+    form = str(manifest.get("format", ""))
+    packed_rows = (
+        {str(row.get("lineage_id")) for row, data in export_quarantine.packed(folder, manifest) if _says(asked, data)}
+        if not lineages & {str(row.get("lineage_id")) for row in manifest[PICTURES]}
+        else set()
+    )  # a set whose run is here is known by it, and need not be unpacked
     rows = [
         row for row in manifest[PICTURES]
-        if str(row.get("lineage_id")) in lineages or _says(asked, _inside(folder, row["file"]))
+        if str(row.get("lineage_id")) in lineages | packed_rows or _tells(asked, form, inside(folder, row["file"]))
     ]  # fmt: skip
     before = [row for row in manifest.get(REVOKED, ()) if isinstance(row, dict) and row.get("why") == asked.why]
-    packed = [row["file"] for row in rows if not _there(folder, row["file"])]
-    return Place(folder, "export", (*rows, *before), len(before), tuple(packed)) if rows or before else None
+    packed = tuple(dict.fromkeys(row["file"] for row in rows if row.get("member")))
+    others = len(export_quarantine.beside(manifest, rows))
+    return Place(folder, EXPORT, (*rows, *before), len(before), packed, others) if rows or before else None
 
 
-def _says(asked: Query, file: Path | None) -> bool:
-    """Whether the picture itself says that it came from there; for exports whose run is gone."""
-    if file is None or not file.is_file():
-        return False
+def _says(asked: Query, data: bytes) -> bool:
+    """Whether a packed picture itself says that it came from there; for exports whose run is gone."""
     try:
-        return asked.matches(provenance.read(file))
+        return asked.matches(provenance.read(data))
     except RequestError:
         return False
 
 
-def _inside(folder: Path, name: str) -> Path | None:
-    """A file of the export. None for a name that leads out of it."""
-    path = folder / name
-    return path if path.resolve().is_relative_to(folder.resolve()) else None
-
-
-def _there(folder: Path, name: str) -> bool:
-    """Whether a picture is a file of its own, still in its place or in quarantine already."""
-    return any((file := _inside(place, name)) and file.is_file() for place in (folder, folder / store.QUARANTINE))
-
-
-def _quarantine(asked: Query, place: Place) -> None:
-    """Files first, then the manifest: where this is killed between the two, the next time does the rest."""
-    manifest = _manifest(place.folder / MANIFEST)
-    taken = [row for row in place.rows if row.get("why") is None and row["file"] not in place.packed]
-    try:
-        for row in taken:
-            here, there = _inside(place.folder, row["file"]), place.folder / store.QUARANTINE / row["file"]
-            if here and here.is_file():
-                there.parent.mkdir(parents=True, exist_ok=True)
-                os.replace(here, there)
-        manifest[PICTURES] = [row for row in manifest[PICTURES] if row not in taken]
-        manifest[REVOKED] = [*manifest.get(REVOKED, []), *({**row, "why": asked.why} for row in taken)]
-        text = json.dumps(manifest, indent=2, ensure_ascii=False, sort_keys=True)
-        write_whole(place.folder / MANIFEST, text.encode("utf-8") + b"\n")
-    except OSError as error:
-        raise SynthgenError(
-            f"{place.folder} could not be written ({error.strerror or error}). Give the same command again once it can."
-        ) from error
+def _tells(asked: Query, form: str, file: Path | None) -> bool:
+    """The same of a file of its own."""
+    return file is not None and file.is_file() and asked.matches(export_quarantine.lineage(form, file))
 
 
 def known_adapters(roots: Sequence[Path]) -> set[str]:
-    """The names of adapters that are here or that pictures here were drawn with."""
-    seen = set(adapters.members())
+    """The names of adapters that are here, in quarantine too, or that pictures here were drawn with."""
+    seen = {folder.name for folder, _ in _adapters(roots)}
     for run in _places(roots)[0]:
         for line in Ledger(run / store.RECORDS).read()[0][:1]:
             seen |= {str(used.get("name")) for used in (line.get("lineage") or {}).get("adapters", ())}
@@ -252,5 +314,5 @@ def known_adapters(roots: Sequence[Path]) -> set[str]:
 def check_adapter(text: str, roots: Sequence[Path]) -> None:
     """A name with a slip in it must not pass for "nothing came from it". Raises UnknownName."""
     seen = known_adapters(roots)
-    if text not in seen and not DIGEST.match(text) and not (Path(text) / CARD).is_file():
+    if text not in seen and not DIGEST.match(text) and not _folder(text):
         raise UnknownName("adapters", text, seen)

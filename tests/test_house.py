@@ -45,7 +45,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("base_pull", "base_facts", "train", "training_loop", "training_material",
      "condition",
      "training_report", "generate", "adapter_choice", "evaluate", "report", "selfcheck", "evaluation_sets",
-     "evaluation_parts", "export", "ingest", "verify", "revoke",
+     "evaluation_parts", "export", "ingest", "verify", "revoke", "export_quarantine",
      "replay", "sweep", "blend", "guides", "recipe_choice"),
     ("cli", "__main__"),
 )  # fmt: skip

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
+import rights_run
 from marked_run import marker, pictures, run  # noqa: F401
 
-from synthgen import revoke, store, verify
+from synthgen import export, ingest, revoke, rooms, store, verify
 from synthgen.errors import RequestError, UnknownName
+from synthgen.types import Asset
 
 
 def as_export(run: Path, folder: Path) -> Path:  # noqa: F811
@@ -71,3 +74,90 @@ def test_slips_are_told(run):  # noqa: F811
         revoke.query((run,), photo="ab" * 32)
     with pytest.raises(RequestError, match="there is no folder"):
         revoke.find(revoke.query((run,), adapter="shirts"), (run / "none",))
+
+
+@pytest.fixture(scope="module")
+def sets(two_runs, tmp_path_factory):
+    """Two runs, and one export of both in every format."""
+    place = tmp_path_factory.mktemp("sets")
+    for run in two_runs:  # noqa: F402
+        shutil.copytree(run, place / "runs" / run.name)
+    formats = tuple(rooms.members("exporters"))
+    asked = export.ExportRequest(tuple(sorted((place / "runs").iterdir())), formats, place / "out", split="60/40")
+    export.run(asked)
+    return place
+
+
+@pytest.mark.parametrize("run_is_here", [True, False])
+def test_every_format_loses_what_is_revoked_and_stays_sound(sets, run_is_here, tmp_path, synthgen):
+    shutil.copytree(sets / "out", tmp_path / "out")
+    first, second = sorted((sets / "runs").iterdir())
+    gone = {line["job_id"] for line in store.read(first)}
+    kept = {line["job_id"] for line in store.read(second)}
+    name = store.read(first)[0]["lineage"]["adapters"][0]["name"]
+    assert name not in {used["name"] for line in store.read(second) for used in line["lineage"]["adapters"]}
+    if run_is_here:
+        shutil.copytree(sets / "runs", tmp_path / "runs")
+    told = synthgen("revoke", "--adapter", name, "--apply", tmp_path)
+    assert told.code == 0, told.err
+    for folder in sorted((tmp_path / "out").iterdir()):
+        rows = json.loads((folder / "manifest.json").read_text())
+        packed = folder.name in ("parquet", "webdataset", "zip")
+        assert {row["job_id"] for row in rows["pictures"]} == (set() if packed else kept), folder.name
+        assert {row["job_id"] for row in rows["revoked"]} == (gone | kept if packed else gone)
+        assert "Taken back" in (folder / "README.md").read_text()
+        checked = subprocess.run(["sha256sum", "-c", "--quiet", "checksums.sha256"], cwd=folder, check=False)
+        assert checked.returncode == 0
+        for path in folder.rglob("*"):
+            if path.is_file() and "quarantine" not in path.parts and path.name != "manifest.json":
+                data = path.read_bytes()
+                assert not any(job.encode() in data or job in path.name for job in gone), path
+    for form in ("csv", "imagefolder", "torchvision", "coco", "yolo", "croissant"):
+        back = ingest.run(ingest.IngestRequest(tmp_path / "out" / form, tmp_path / "back" / form))
+        assert back.pictures == 24, form
+    assert "in quarantine already" in synthgen("revoke", "--adapter", name, "--apply", tmp_path).out
+    again = synthgen("export", second, "--format", "csv", "--out", tmp_path / "out")
+    assert again.code == 2 and "holds another export" in again.err
+
+
+def test_an_adapter_goes_with_what_it_learned_from(trained, empty_folder, synthgen):
+    for name in ("shirts", "others"):
+        shutil.copytree(trained, empty_folder / "adapters" / name)
+    photo = json.loads((trained / "private" / "photos.json").read_text())[0]["sha256"]
+    listed = synthgen("revoke", "--photo", photo[:16])
+    assert listed.out.count("  adapter  ") == 2 and "Nothing was changed" in listed.err
+    assert synthgen("revoke", "--photo", photo, "--apply").code == 0
+    assert sorted(path.name for path in Path("adapters/quarantine").iterdir()) == ["others", "shirts"]
+    assert synthgen("list", "adapters").out == ""
+    assert synthgen("revoke", "--adapter", "adapters/shirts").out.count("in quarantine already") == 2
+    assert "LicenseRef-own" in (empty_folder / "adapters" / "quarantine" / "shirts" / "card.toml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("stated", "asked", "found"),
+    [
+        ("MIT OR CC-BY-NC-4.0", "CC-BY-NC-4.0", True),
+        ("CC0-1.0 AND (MIT OR cc-by-nc-4.0)", "CC-BY-NC-4.0", True),
+        ("LicenseRef-civitai-Image-NoDerivatives", "LicenseRef-civitai", True),
+        ("LicenseRef-civitai-Image-NoDerivatives", "LicenseRef-civitai-NoDerivatives-Image", True),
+        ("LicenseRef-civitai-Image-NoDerivatives", "LicenseRef-civitai-Rent", False),
+        ("", "unknown", True),
+        ("Homemade", "unknown", True),
+        ("CC-BY-4.0", "CC-BY-NC-4.0", False),
+    ],
+)
+def test_a_licence_is_found_in_expressions_and_under_whatever_learned(stated, asked, found, tmp_path):
+    learned = Asset("adapter", "acme", "LicenseRef-own", "ef" * 32, trained_on=(Asset("photos", "p", stated),))
+    rights_run.made(tmp_path / "run", Asset("base", "mini", "Apache-2.0"), learned)
+    query = revoke.query((tmp_path,), license=asked)
+    assert len(revoke.find(query, (tmp_path,))) == int(found)
+
+
+def test_a_photo_that_pictures_were_drawn_along_is_followed(tmp_path):
+    run = rights_run.made(tmp_path / "run", Asset("base", "mini", "Apache-2.0"))  # noqa: F811
+    ledger = run / store.RECORDS
+    lines = [json.loads(line) for line in ledger.read_text().splitlines()]
+    lines[0]["lineage"]["guides"] = [{"kind": "edges", "sha256": "ab" * 32}]
+    ledger.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    found = revoke.find(revoke.query((tmp_path,), photo="ab" * 32), (tmp_path,))
+    assert [len(place.rows) for place in found] == [1]

@@ -26,16 +26,17 @@ from synthgen.cli.command import as_json, command, echo_json
 def revoke(roots: tuple[Path, ...], apply: bool, as_json: bool, **given: str) -> None:
     """List what came from an adapter, a photo or a licence.
 
-    Looks through runs and exports under ROOTS (this folder where none is named). With --apply their pictures go into
-    quarantine/, the run's ledger keeps a line about it, and the run cannot be resumed.
+    Looks through runs and exports under ROOTS (this folder where none is named), and through adapters there and where
+    `generate` looks. With --apply pictures go into quarantine/ and leave the tables; the run's ledger keeps a line
+    about it, and the run cannot be resumed. The adapter itself, or what was trained on the photo, is put away too.
     """
     from synthgen import revoke as revocation
 
     places = roots or (Path(),)
     asked = revocation.query(places, **given)
-    if given["adapter"]:
-        revocation.check_adapter(given["adapter"], places)
     found = revocation.find(asked, places)
+    if given["adapter"] and not found:
+        revocation.check_adapter(given["adapter"], places)
     if apply:
         revocation.apply(asked, found)
     if as_json:
@@ -43,22 +44,26 @@ def revoke(roots: tuple[Path, ...], apply: bool, as_json: bool, **given: str) ->
         return
     for place in found:
         click.echo(f"{place.folder}  {place.kind}  {_counted(place, apply)}")
-        for name in place.packed:
-            click.echo(f"{name} of {place.folder} is no file of its own; make this export again.", err=True)
+        if place.packed:
+            click.echo(
+                f"{place.folder}: {', '.join(place.packed)} {'went' if apply else 'would go'} as a whole, with "
+                f"{place.others} other pictures; export again to have those.",
+                err=True,
+            )
     where = ", ".join(str(place) for place in places)
     if not found:
         click.echo(f"Nothing under {where} came from {asked.why}.", err=True)
-    elif apply and any(place.kind == "export" for place in found):
-        click.echo("Tables inside exports may still name these pictures; make those exports again.", err=True)
     elif not apply:
         click.echo("Nothing was changed. With --apply these go into quarantine.", err=True)
 
 
 def _counted(place: Any, applied: bool) -> str:
-    fresh = len(place.rows) - place.already - len(place.packed)
-    parts = [f"{fresh} pictures{' into quarantine' if applied else ''}"] if fresh or not place.already else []
-    parts += [f"{place.already} in quarantine already"] if place.already else []
-    parts += [f"{len(place.packed)} not to be taken out"] if place.packed else []
+    if place.shipped:
+        return "is part of synthgen and stays"
+    fresh, what = len(place.rows) - place.already, "the adapter" if place.kind == "adapter" else "pictures"
+    number = "" if place.kind == "adapter" else f"{fresh} "
+    parts = [f"{number}{what}{' into quarantine' if applied else ''}"] if fresh or not place.already else []
+    parts += [f"{'' if place.kind == 'adapter' else f'{place.already} '}in quarantine already"] if place.already else []
     return ", ".join(parts)
 
 
@@ -66,5 +71,5 @@ def _told(place: Any) -> dict[str, Any]:
     names = [{"file": row.get("file", row.get("file_name")), "lineage_id": row.get("lineage_id")} for row in place.rows]
     return {
         "place": place.folder, "kind": place.kind, "pictures": names, "already": place.already,
-        "packed": list(place.packed),
+        "packed": list(place.packed), "others": place.others, "shipped": place.shipped,
     }  # fmt: skip

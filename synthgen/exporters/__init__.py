@@ -7,6 +7,9 @@ A member has
   write(export, folder) -> {job_id: (file, member)}
                      writes into an empty folder; says in which file each picture lies, and under which name inside it
                      ("" where the file is the picture). Bytes of pictures are kept.
+  without(folder, job_ids)
+                     writes its tables anew without these pictures, which were revoked; only where it has tables
+  lineage(file)      what a file tells of its origin, where that is no XMP
   recognises(folder) whether a folder looks like this format
   read(folder)       the labelled pictures in it, one after the other, for `ingest`
 `zip` packs what another member wrote, so it has `pack` in place of `write`.

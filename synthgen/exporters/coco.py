@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from synthgen import boxes, splits
 from synthgen.errors import RequestError
 from synthgen.export_set import ExportPicture, ExportSet
 from synthgen.labelled_set import label_of
+from synthgen.ledger import write_whole
 from synthgen.types import FoundPicture
 
 LOAD = """
@@ -64,6 +65,16 @@ def write(export: ExportSet, folder: Path) -> dict[str, tuple[str, str]]:
         text = json.dumps(whole, ensure_ascii=False)
         (folder / "annotations" / f"{split}.json").write_text(text, encoding="utf-8")
     return places
+
+
+def without(folder: Path, jobs: Collection[str]) -> None:
+    """The annotation files without these jobs; the others keep their ids."""
+    for path in sorted((folder / "annotations").glob("*.json")):
+        whole = _load(path)
+        gone = {image["id"] for image in whole["images"] if image.get("row", {}).get("job_id") in jobs}
+        whole["images"] = [image for image in whole["images"] if image["id"] not in gone]
+        whole["annotations"] = [one for one in whole["annotations"] if one["image_id"] not in gone]
+        write_whole(path, json.dumps(whole, ensure_ascii=False).encode("utf-8"))
 
 
 def recognises(folder: Path) -> bool:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
-from synthgen import __version__, labelled_set
+from synthgen import __version__, file_hash, labelled_set, photo_table
 from synthgen.export_set import ExportSet
+from synthgen.ledger import write_whole
 from synthgen.types import FoundPicture
 
 LOAD = """
@@ -84,6 +85,17 @@ def write(export: ExportSet, folder: Path) -> dict[str, tuple[str, str]]:
     text = json.dumps(_metadata(export, hashlib.sha256(table).hexdigest()), indent=1, ensure_ascii=False)
     (folder / "croissant.json").write_text(text + "\n", encoding="utf-8")
     return places
+
+
+def without(folder: Path, jobs: Collection[str]) -> None:
+    """The table without the rows of these jobs, and its new sha256 where croissant.json tells it."""
+    table, about = folder / "metadata.csv", folder / "croissant.json"
+    photo_table.drop(table, jobs)
+    told = json.loads(about.read_text(encoding="utf-8"))
+    for item in told["distribution"]:
+        if item.get("@id") == table.name:
+            item["sha256"] = file_hash.sha256(table)
+    write_whole(about, json.dumps(told, indent=1, ensure_ascii=False).encode("utf-8") + b"\n")
 
 
 def recognises(folder: Path) -> bool:

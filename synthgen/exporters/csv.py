@@ -5,10 +5,10 @@ The columns are those of a run, with `group`, `license` and `lineage_id`. Any re
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from synthgen import labelled_set
+from synthgen import labelled_set, photo_table
 from synthgen.export_set import ExportSet
 from synthgen.types import FoundPicture
 
@@ -33,6 +33,11 @@ def write(export: ExportSet, folder: Path) -> dict[str, tuple[str, str]]:
         export.place(picture, folder / "images" / picture.name)
     (folder / "metadata.csv").write_bytes(export.table(lambda picture: f"images/{picture.name}"))
     return places
+
+
+def without(folder: Path, jobs: Collection[str]) -> None:
+    """The table without the rows of these jobs."""
+    photo_table.drop(folder / "metadata.csv", jobs)
 
 
 def recognises(folder: Path) -> bool:

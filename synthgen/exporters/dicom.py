@@ -8,6 +8,7 @@ of DICOM PS3.3, A.8.1 (Secondary Capture Image IOD). Not for diagnosis.
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -142,13 +143,27 @@ def _put_pixels(dataset: Any, pixels: Any) -> None:
     dataset.PixelData = raw + b"\0" * (len(raw) % 2)
 
 
+def lineage(path: Path) -> dict[str, Any]:
+    """The lineage in a file's private block; {} where there is none, or it was changed."""
+    try:
+        told = json.loads(_private(path, LINEAGE))
+    except ValueError:
+        return {}
+    return told if isinstance(told, dict) and told.get("id") == provenance.lineage_id(told) else {}
+
+
 def _label(path: Path) -> str:
+    return _private(path, LABEL)
+
+
+def _private(path: Path, element: int) -> str:
+    """One text of our private block, "" where it is not there."""
     import pydicom
 
-    dataset = pydicom.dcmread(path, stop_before_pixels=True)
     try:
-        return str(dataset.private_block(GROUP, CREATOR)[LABEL].value)
-    except KeyError:
+        dataset = pydicom.dcmread(path, stop_before_pixels=True)
+        return str(dataset.private_block(GROUP, CREATOR)[element].value)
+    except (KeyError, pydicom.errors.InvalidDicomError, OSError):
         return ""
 
 

@@ -7,7 +7,7 @@ texts of digits ("007") from a CSV into numbers. https://huggingface.co/docs/dat
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from synthgen import labelled_set, photo_table, splits
@@ -37,6 +37,12 @@ def write(export: ExportSet, folder: Path) -> dict[str, tuple[str, str]]:
             rows.append(json.dumps({"file_name": picture.name, **export.cells(picture)}, ensure_ascii=False))
         (folder / split / "metadata.jsonl").write_text("\n".join(rows) + "\n", encoding="utf-8")
     return places
+
+
+def without(folder: Path, jobs: Collection[str]) -> None:
+    """The table of each split without the rows of these jobs."""
+    for path in sorted(folder.glob("*/metadata.jsonl")):
+        photo_table.drop(path, jobs)
 
 
 def recognises(folder: Path) -> bool:

@@ -6,10 +6,10 @@ https://docs.pytorch.org/vision/stable/generated/torchvision.datasets.ImageFolde
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from synthgen import labelled_set
+from synthgen import labelled_set, photo_table
 from synthgen.errors import RequestError
 from synthgen.export_set import ExportPicture, ExportSet
 from synthgen.types import FoundPicture
@@ -44,6 +44,11 @@ def write(export: ExportSet, folder: Path) -> dict[str, tuple[str, str]]:
         export.place(picture, folder / file_of(picture))
     (folder / "metadata.csv").write_bytes(export.table(file_of))
     return {picture.job_id: (file_of(picture), "") for picture in export.pictures}
+
+
+def without(folder: Path, jobs: Collection[str]) -> None:
+    """The table without the rows of these jobs."""
+    photo_table.drop(folder / "metadata.csv", jobs)
 
 
 def recognises(folder: Path) -> bool:

@@ -7,10 +7,10 @@ the skeleton that was asked for. https://docs.ultralytics.com/datasets/detect/ ;
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from synthgen import boxes, splits
+from synthgen import boxes, photo_table, splits
 from synthgen.errors import RequestError
 from synthgen.export_set import ExportPicture, ExportSet
 from synthgen.image_file import SUFFIXES
@@ -54,6 +54,14 @@ def write(export: ExportSet, folder: Path) -> dict[str, tuple[str, str]]:
     lines += [f"  {number}: {json.dumps(name, ensure_ascii=False)}" for number, name in enumerate(export.classes)]
     (folder / "data.yaml").write_text("\n".join(lines) + "\n", encoding="utf-8")
     return {picture.job_id: (_file(picture), "") for picture in export.pictures}
+
+
+def without(folder: Path, jobs: Collection[str]) -> None:
+    """No line and no row of these jobs; the classes keep their numbers."""
+    for path in sorted(folder.glob("labels/*/*.txt")):
+        if path.stem in jobs:
+            path.unlink()
+    photo_table.drop(folder / "metadata.csv", jobs)
 
 
 def recognises(folder: Path) -> bool:
