@@ -28,6 +28,7 @@ from synthgen import (
     plan,
     provenance,
     recipe_choice,
+    retouch,
     rights_file,
     rooms,
     signing,
@@ -73,6 +74,9 @@ class GenerateRequest:
     batch: int = 0
     size: int = 0
     poses: tuple[Path, ...] = ()
+    into: Path | None = None  # a photo, or a folder of photos, that pictures are drawn into
+    mask: str = ""  # what of them is drawn anew: "garment", "product", a file or a folder; "": everything
+    strength: float | None = None  # 0 to 1, the share of the steps that is done; None: 0.6, with a mask 1
     strict: bool = False
     dry_run: bool = False
     device: str = ""
@@ -113,6 +117,7 @@ class Prepared:
     folder: Path
     sweeps: tuple[sweep.Sweep, ...] = ()
     conditions: tuple[guides.Condition, ...] = ()
+    into: retouch.Retouch | None = None
     fits: tuple[str, ...] = ()  # of each adapter to the base: a verdict of lora_fit
     grey: bool = False  # what was learned has no colour, so what is drawn gets none
 
@@ -167,6 +172,7 @@ def _check_use(folder: Path, request: GenerateRequest) -> None:
 def _prepare(request: GenerateRequest) -> Prepared:
     uses = adapter_choice.chosen(request)
     conditions = guides.parse(request.condition, request.condition_map)
+    into = retouch.parse(request.into, request.mask, request.strength)
     sweeps = sweep.parse(request.sweep, uses)
     cards = tuple(adapters.load_card(use.path) for use in uses)
     module, identity = bases.find(request.base or recipe_choice.base_of(cards), request.controlnet, request.memory)
@@ -177,7 +183,7 @@ def _prepare(request: GenerateRequest) -> Prepared:
     recipe = replace(recipe, settings={**recipe.settings, **guides.settings(conditions)})
     recipe_choice.check_size(int(recipe.settings["size"]), module.SIDE_STEP, identity.id)
     about = licensee.circumstances(licenses.Circumstances(request.reading))
-    assets = [*_assets(identity, cards, request), *guides.assets(conditions)]
+    assets = [*_assets(identity, cards, request), *guides.assets(conditions), *(retouch.assets(into) if into else [])]
     verdict = licenses.require(assets, request.use, about=about)
     fits = adapter_choice.fits(uses, cards, module, identity, request)
     domain = rooms.member("domains", recipe.domain)
@@ -188,12 +194,16 @@ def _prepare(request: GenerateRequest) -> Prepared:
     adapter_choice.warn_of_blend(cards)
     taught = taught_by(cards) if cards else getattr(module, "TAUGHT", {}).get(recipe.domain, Taught())
     recipe = recipe_choice.suited(recipe, domain, taught)
+    if into:
+        retouch.check(into, module, identity, conditions)
+        recipe = retouch.planned(recipe, domain, into)
     hashes = {
         **({"grey": "mean of the channels"} if taught.grey else {}),
         "base": identity.sha256,
         **sweep.said(sweeps),
         **identity.control_hash(),
         **guides.hashes(conditions),
+        **({"into": into.digest} if into else {}),
         **{f"adapter {number} on": fit for number, fit in enumerate(fits) if fit != lora_fit.EXACT},
         **{f"adapter {number}": card.weights_sha256 for number, card in enumerate(cards)},
         **{f"pose {item.name}": sha256(item.points.tobytes()).hexdigest() for item in own},
@@ -209,8 +219,9 @@ def _prepare(request: GenerateRequest) -> Prepared:
     name = "-".join(use.name for use in uses) or f"{recipe.name}-{identity.id}"
     folder = request.out or Path("runs") / f"{name}-{plan.digest(asked)}"
     return Prepared(
-        recipe, uses, cards, module, identity, verdict, asked, jobs, own, folder, sweeps, conditions, fits, taught.grey
-    )
+        recipe, uses, cards, module, identity, verdict, asked, jobs, own, folder, sweeps, conditions, into,
+        fits, taught.grey,
+    )  # fmt: skip
 
 
 def _concepts(
@@ -261,10 +272,13 @@ def _make(store: Run, ready: Prepared, request: GenerateRequest, marker: marks.M
             f"{ready.module.without_control(ready.identity)} Poses are asked for in words only; no keypoints are told."
         )
 
+    photos = retouch.Photos(ready.into, int(settings["size"])) if ready.into else None
+    skeletons = base.steered and (ready.into is None or retouch.posed(ready.into, ready.module, ready.conditions))
     along = guides.Guides(ready.conditions, int(settings["size"]), ready.own_poses)
 
     def steer(job: Job) -> tuple[Job, Guide]:
-        labels, guide = along.of(sweep.steered_as(job), base.steered)
+        planned = sweep.steered_as(job)
+        labels, guide = along.of(planned, skeletons, photos.of(planned) if photos else None)
         return replace(job, requested={**job.requested, **labels}), guide
 
     engine = local.Engine(base, steer, settings, store.batch_tolerance)

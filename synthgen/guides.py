@@ -12,14 +12,15 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from synthgen import detector_file, file_hash, image_file, images, rights_file, rooms
+from synthgen import detector_file, file_hash, image_file, images, photo_frame, rights_file, rooms
 from synthgen.conditioners import pose
 from synthgen.errors import RequestError, UnknownName, UnreadableImage
 from synthgen.poses import Pose
 from synthgen.provenance import pixel_sha256
-from synthgen.types import Asset, Guide, Job, Rights
+from synthgen.types import Asset, Guide, Into, Job, Rights
 
 POSE = "pose"
+PHOTO = "photo"  # the kind of what is drawn into
 FORM = "KIND=PATH:SCALE:START:END, such as canny=photos/:0.6:0:0.7"
 MOST_SCALE = 4.0  # as recipes have it for controlnet_conditioning_scale
 REMEMBERED_BYTES = 256 * 2**20  # control pictures that are kept, so that a photo is looked at once
@@ -173,27 +174,31 @@ class Guides:
         off = any(one.kind == POSE and one.strength.get("scale") == 0 for one in conditions)
         self.posed = not off
         self._draw: dict[str, Callable[[Path, Any, int], Any]] = {}
-        self._kept: dict[tuple[str, str], Any] = {}
+        self._kept: dict[tuple[Any, ...], Any] = {}
         self._kept_bytes = 0
 
-    def of(self, job: Job, skeleton: bool) -> tuple[dict[str, str], Guide]:
+    def of(
+        self, job: Job, skeleton: bool, photo: tuple[Into, Mapping[str, Any]] | None = None
+    ) -> tuple[dict[str, str], Guide]:
         """Labels that a job gets by what it is drawn along, and that.
 
         job       the job as it was planned: every try and every strength of a sweep is drawn along the same
         skeleton  whether the base can be shown one
+        photo     what the job is drawn into, and what the record tells of it; conditions are then those of this photo
+        Raises RequestError where a condition has no picture for the photo.
         """
         labels: dict[str, str] = {}
         controls: dict[str, Any] = {}
-        told = []
+        into, told = (photo[0], [photo[1]]) if photo else (None, [])
         if skeleton and self.posed and "pose" in job.requested:
             steering = pose.prepare(job, self._size, self._own)
             labels, controls = dict(steering.labels), {POSE: steering.control}
         for one in self._conditions:
-            place = job.index % len(one.files)
-            controls[one.kind] = self.control(one, place)
+            place = _place(one, str(photo[1]["file"])) if photo else job.index % len(one.files)
+            controls[one.kind] = self.control(one, place, into)
             labels[f"{one.kind}_from"] = one.files[place].name
             told.append(self._told(one, place, controls[one.kind]))
-        return labels, Guide(controls, tuple(told))
+        return labels, Guide(controls, into, tuple(told))
 
     def _told(self, one: Condition, place: int, control: Any) -> dict[str, Any]:
         detector = (
@@ -204,18 +209,20 @@ class Guides:
             "control_sha256": pixel_sha256(control), **detector,
         }  # fmt: skip
 
-    def control(self, one: Condition, place: int) -> Any:
-        """The control picture of one file, (s, s, 3) uint8."""
-        key = (one.kind, one.digests[place])
+    def control(self, one: Condition, place: int, into: Into | None = None) -> Any:
+        """The control picture of one file, (s, s, 3) uint8; of the part that is shown, where a photo is drawn into."""
+        key = (one.kind, one.digests[place], into.box if into else ())
         if key in self._kept:
             return self._kept[key]
-        made = self._drawn(one, one.files[place])
+        made = self._drawn(one, one.files[place], into)
         if self._kept_bytes + made.nbytes <= REMEMBERED_BYTES:
             self._kept[key], self._kept_bytes = made, self._kept_bytes + made.nbytes
         return made
 
-    def _drawn(self, one: Condition, file: Path) -> Any:
+    def _drawn(self, one: Condition, file: Path, into: Into | None) -> Any:
         photo = picture(file)
+        if into is not None and into.whole is not None:
+            photo = photo_frame.part(photo, into)
         if one.ready:
             return squared(photo, self._size, one.kind)
         if one.kind not in self._draw:
@@ -223,27 +230,39 @@ class Guides:
         return self._draw[one.kind](file, photo, self._size)
 
 
-def again(lineage: Mapping[str, Any], references: Sequence[Path]) -> Guide:
+def _place(one: Condition, photo: str) -> int:
+    """Which file of a condition belongs to a photo: that of its name."""
+    stems = [file.stem for file in one.files]
+    if Path(photo).stem not in stems:
+        raise RequestError(
+            f"--condition {one.kind} has no picture for {photo}, which is drawn into; wanted one of the same name. "
+            "Nothing more was drawn."
+        )
+    return stems.index(Path(photo).stem)
+
+
+def again(lineage: Mapping[str, Any], references: Sequence[Path], into: Into | None = None) -> Guide:
     """What a picture was drawn along, from its record and the files that the record names.
 
+    into        the photo that it was drawn into
     references  files and folders in which they are looked for, by their sha256
     Raises RequestError where one is not there, or gives another control picture than it did.
     """
     size, controls = int(lineage["settings"]["size"]), {}
     if (skeleton := pose.again(lineage["requested"], size)) is not None:
         controls[POSE] = skeleton
-    for told in lineage.get("guides", ()):
+    for told in (one for one in lineage.get("guides", ()) if one["kind"] != PHOTO):
         kind, file = str(told["kind"]), found(told, references)
         weights = None if told["ready"] or "detector" not in told else _weights(kind)
         if weights and file_hash.remembered(weights) != told["detector_sha256"]:
             raise RequestError(f"{weights} is another file than the picture was drawn with. Nothing was drawn.")
         one = Condition(kind, (file,), bool(told["ready"]), weights=weights, digests=(str(told["sha256"]),))
-        controls[kind] = Guides([one], size).control(one, 0)
+        controls[kind] = Guides([one], size).control(one, 0, into)
         if pixel_sha256(controls[kind]) != told["control_sha256"]:
             raise RequestError(
                 f"{file} gives another {kind} picture here than it gave when it was drawn along. Nothing was drawn."
             )
-    return Guide(controls)
+    return Guide(controls, into)
 
 
 def found(told: Mapping[str, Any], references: Sequence[Path]) -> Path:

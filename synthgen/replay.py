@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from synthgen import adapters, bases, guides, images, provenance, store
+from synthgen import adapters, bases, guides, images, provenance, retouch, store
 from synthgen.errors import RequestError, UnknownName
 from synthgen.ledger import Ledger
 from synthgen.types import AdapterUse, Guide, Job, Picture
@@ -62,7 +62,7 @@ def picture(file: Path, places: Places | None = None, device: str = "") -> Repla
     uses = [_use(told, places.adapter, file) for told in lineage["adapters"]]
     drawn = lineage.get("drawn", {})
     _check_controlnets(identity, lineage, file)
-    guide = guides.again(lineage, places.reference)
+    guide = guides.again(lineage, places.reference, retouch.again(lineage, places.reference))
     loaded = module.load(identity, device or str(drawn.get("device", "")))
     loaded.attach(uses)
     made = _draw(loaded, lineage, guide, int(drawn.get("batch", 1)), int(drawn.get("row", 0)))
@@ -115,7 +115,7 @@ def _use(told: Mapping[str, Any], given: Sequence[str], file: Path) -> AdapterUs
 
 def _check_controlnets(identity: Any, lineage: Mapping[str, Any], file: Path) -> None:
     """Raises RequestError where a ControlNet that the record names is not here, or is another."""
-    for told in lineage.get("guides", ()):
+    for told in (one for one in lineage.get("guides", ()) if one["kind"] != guides.PHOTO):
         wanted = lineage["base"].get(f"controlnet_{told['kind']}_sha256", "")
         found = {one.kind: one.sha256 for one in identity.controls}.get(told["kind"], "")
         if wanted != found:

@@ -104,10 +104,22 @@ class Job:
 
 
 @dataclass(frozen=True)
+class Into:
+    """A photo that is drawn into."""
+
+    shown: Any  # (s, s, 3) uint8: what of it the base sees
+    mask: Any = None  # (s, s) uint8: 255 where it is drawn anew, else 0; None: everywhere
+    whole: Any = None  # (h, w, 3) uint8: the photo that what is drawn is put back into
+    alpha: Any = None  # (h, w) uint8: how much of what is drawn counts; 0 keeps the photo's own bytes
+    box: tuple[int, int, int] = (0, 0, 0)  # left, top, side in px of `whole`: the part shown, maybe beyond its edges
+
+
+@dataclass(frozen=True)
 class Guide:
     """What a picture is drawn along, beside its words."""
 
     controls: Mapping[str, Any] = field(default_factory=dict)  # kind -> (s, s, 3) uint8, what its ControlNet is shown
+    into: Into | None = None
     told: tuple[Mapping[str, Any], ...] = ()  # of each file that went in: kind, file, sha256 and more
 
 

@@ -38,7 +38,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
      "perceptual_hash", "masks", "photo_quality", "photo_check", "caption_lint", "contact_sheet", "machine",
      "training_check", "optimizers",
      "text_length", "file_hash", "model_folder", "hub", "ldm_names", "memory_modes",
-     "grid"),
+     "grid", "photo_frame"),
     ("mini",),
     ROOMS,
     ("engines",),
@@ -46,7 +46,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
      "condition",
      "training_report", "generate", "adapter_choice", "evaluate", "report", "selfcheck", "evaluation_sets",
      "evaluation_parts", "export", "ingest", "verify", "revoke", "export_quarantine",
-     "replay", "sweep", "blend", "guides", "recipe_choice"),
+     "replay", "sweep", "blend", "guides", "recipe_choice", "retouch"),
     ("cli", "__main__"),
 )  # fmt: skip
 NAMES_THAT_SAY_NOTHING = {"utils", "util", "common", "helpers", "helper", "misc", "manager", "managers"}

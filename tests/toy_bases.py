@@ -177,19 +177,19 @@ def write_sd3(folder: Path) -> None:
 
     tokenizer, third = clip_tokenizer(folder.with_name(folder.name + "-words")), t5_tokenizer()
     shape: dict[str, Any] = {
-        "sample_size": SIDE_PX // 8, "patch_size": 2, "in_channels": 4, "num_layers": 2, "attention_head_dim": 8,
+        "sample_size": SIDE_PX // 8, "patch_size": 2, "in_channels": 16, "num_layers": 2, "attention_head_dim": 8,
         "num_attention_heads": 2, "joint_attention_dim": 48, "caption_projection_dim": 16, "pooled_projection_dim": 40,
         "pos_embed_max_size": 16, "dual_attention_layers": (0,), "qk_norm": "rms_norm",
     }  # fmt: skip
-    network = SD3Transformer2DModel(**shape, out_channels=4)
+    network = SD3Transformer2DModel(**shape, out_channels=16)
     StableDiffusion3Pipeline(
-        vae=kl_vae(scaling_factor=1.5305, shift_factor=0.0609, use_quant_conv=False, use_post_quant_conv=False),
+        vae=kl_vae(16, scaling_factor=1.5305, shift_factor=0.0609, use_quant_conv=False, use_post_quant_conv=False),
         transformer=network, scheduler=flow_scheduler(shift=3.0),
         text_encoder=clip_text(tokenizer, 16, projected=True), tokenizer=tokenizer,
         text_encoder_2=clip_text(tokenizer, 24, projected=True), tokenizer_2=tokenizer,
         text_encoder_3=t5_text(third, 48), tokenizer_3=third,
     ).save_pretrained(folder)  # fmt: skip
-    stirred(SD3ControlNetModel(**{**shape, "num_layers": 1}, out_channels=4)).save_pretrained(controlnet(folder))
+    stirred(SD3ControlNetModel(**{**shape, "num_layers": 1}, out_channels=16)).save_pretrained(controlnet(folder))
 
 
 def write_flux(folder: Path) -> None:

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from synthgen import adapter_methods, lora, lora_change, lora_fit, precision, tensor_file
+from synthgen import adapter_methods, lora, lora_change, lora_fit, photo_frame, precision, tensor_file
 from synthgen.adapters import WEIGHTS
 from synthgen.bases._identity import Identity
+from synthgen.bases._kept import Kept, accepted
 from synthgen.bases._process import STEPS
 from synthgen.errors import SynthgenError
 from synthgen.memory_modes import MODES
@@ -35,7 +36,7 @@ class Base:
         for part in (*self.models(), *self.controlnets.values()):
             part.to("cpu" if self.mode.offload else device)
             part.eval()  # not frozen: oneDNN takes other kernels for frozen weights, and the last bits differ
-        self._pipelines: dict[tuple[str, ...], Any] = {}  # conditions -> the pipeline that is steered by them
+        self._pipelines: dict[tuple[str, tuple[str, ...]], Any] = {}  # (class, conditions) -> the pipeline
         self._attached: tuple[AdapterUse, ...] | None = ()
         self._plain: dict[str, tuple[Any, Any]] = {}  # module that an adapter changed -> its weight, and as it was
         self._process: Any = None
@@ -204,7 +205,7 @@ class Base:
 
         guides    what each is drawn along, of the same conditions for all; an array is a skeleton, (s, s, 3) uint8
         settings  num_inference_steps, guidance_scale, controlnet_conditioning_scale, size (px), `conditions`: kind ->
-                  scale, start and end
+                  scale, start and end; `strength` of what is drawn into photos
         """
         import torch
 
@@ -212,14 +213,45 @@ class Base:
             torch.set_num_threads(int(settings["threads"]))
         along = [_guide(guide) for guide in guides]
         kinds = tuple(kind for kind in self.controlnets if kind in along[0].controls)
-        options = {**self._options(jobs, settings), **self._steering(kinds, along, settings)}
+        name, more = self._into(along, len(kinds), jobs, settings)
+        pipe = self._pipeline(kinds, name)
+        options = {**self._options(jobs, settings), **self._steering(kinds, along, settings, bool(name)), **more}
+        if name:
+            options = accepted(pipe.__call__, options)
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(jobs[0].seed)  # SD3's pipeline draws the latents of a control picture from it
-            drawn = self._pipeline(kinds)(**options).images
+            drawn = pipe(**options).images
         pixels = (np.clip(drawn, 0, 1) * 255).round().astype(np.uint8)
-        return [Picture(job, pixels[row], along[row]) for row, job in enumerate(jobs)]
+        return [
+            Picture(job, photo_frame.put_back(pixels[row], along[row].into), along[row]) for row, job in enumerate(jobs)
+        ]
 
-    def _steering(self, kinds: tuple[str, ...], along: Sequence[Guide], settings: Any) -> dict[str, Any]:
+    def _into(
+        self, along: Sequence[Guide], controls: int, jobs: Sequence[Job], settings: Any
+    ) -> tuple[str, dict[str, Any]]:
+        """The class that draws into these photos, and what it is called with beside the rest; "" without any."""
+        import torch
+
+        photos = [one.into for one in along if one.into is not None]
+        if not photos:
+            return "", {}
+        masked = photos[0].mask is not None
+        kept = self.family.keeps(self, masked)
+        pixels = np.stack([one.shown for one in photos])
+        options: dict[str, Any] = {"strength": float(settings["strength"])}
+        options["image"] = torch.from_numpy(pixels).permute(0, 3, 1, 2) / 255.0
+        if masked:
+            masks = torch.from_numpy(np.stack([one.mask for one in photos]))[:, None] / 255.0
+            options["mask_image"] = masks
+            if kept:
+                options = {name: value for name, value in options.items() if name != "mask_image"}
+                latents = self.encode_pixels(pixels)
+                options["callback_on_step_end"] = Kept.beside(masks, latents, [job.seed for job in jobs])
+        return self.family.into(masked and not kept, controls), options
+
+    def _steering(
+        self, kinds: tuple[str, ...], along: Sequence[Guide], settings: Any, into: bool = False
+    ) -> dict[str, Any]:
         """What a pipeline with ControlNets is called with beside the rest: plain values for one, lists for several."""
         import torch
 
@@ -232,7 +264,7 @@ class Base:
             for kind in kinds
         ]
         options = {
-            self.family.CONTROL: shown,
+            "control_image" if into else self.family.CONTROL: shown,
             "controlnet_conditioning_scale": [one["scale"] for one in told],
             "control_guidance_start": [one["start"] for one in told],
             "control_guidance_end": [one["end"] for one in told],
@@ -279,23 +311,25 @@ class Base:
             options["negative_prompt"] = [job.negative_prompt or blank for job in jobs]
         return options
 
-    def _pipeline(self, kinds: tuple[str, ...]) -> Any:
-        """The unmodified pipeline, steered by ControlNets for these conditions."""
-        if kinds not in self._pipelines:
+    def _pipeline(self, kinds: tuple[str, ...], name: str = "") -> Any:
+        """The unmodified pipeline, steered by ControlNets for these conditions; of this class where one is named."""
+        if (name, kinds) not in self._pipelines:
             import diffusers
 
             pipe = self.parts
-            if kinds:
-                controlled = getattr(diffusers, self.family.CONTROLLED)
-                controlnet = self.family.together([self.controlnets[kind] for kind in kinds])
-                pipe = controlled(**self.parts.components, controlnet=controlnet, **self.family.options(self.parts))
+            if kinds or name:
+                made = getattr(diffusers, name or self.family.CONTROLLED)
+                parts = {**self.parts.components, **self.family.options(self.parts)}
+                if kinds:
+                    parts["controlnet"] = self.family.together([self.controlnets[kind] for kind in kinds])
+                pipe = made(**accepted(made.__init__, parts))
             pipe.set_progress_bar_config(disable=True)
             if self.mode.tiles:
                 pipe.vae.enable_tiling()
             if self.mode.offload:
                 pipe.enable_model_cpu_offload(device=self.device)
-            self._pipelines[kinds] = pipe
-        return self._pipelines[kinds]
+            self._pipelines[name, kinds] = pipe
+        return self._pipelines[name, kinds]
 
 
 def _guide(told: Guide | np.ndarray | None) -> Guide:

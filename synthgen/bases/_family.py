@@ -49,6 +49,8 @@ class Family(ABC):
     CONTROLNET: ClassVar[str] = "ControlNetModel"
     CONTROL: ClassVar[str] = "image"  # what that pipeline calls the control picture
     SEVERAL: ClassVar[str] = ""  # its class of several ControlNets at once, "" where diffusers has none
+    INTO: ClassVar[Mapping[str, str]] = MappingProxyType({})  # its classes that draw into photos, see `into`
+    INTO_ALONG_SEVERAL: ClassVar[bool] = False  # whether those of them with ControlNets take several
     TIMED: ClassVar[bool] = True  # whether a ControlNet may act for a part of the steps only
     GUIDANCE: ClassVar[str] = "guidance_scale"  # what the pipeline calls classifier-free guidance
     NEGATIVE: ClassVar[bool] = True  # whether it takes a negative prompt
@@ -166,6 +168,16 @@ class Family(ABC):
                 f"base '{identity.id}': its pipeline has a ControlNet act for all steps; leave :START:END out. Nothing "
                 "was loaded."
             )
+
+    def into(self, masked: bool, controls: int) -> str:
+        """The class that draws into photos, into a part of them, along so many ControlNets; "" where there is none."""
+        if controls > 1 and not self.INTO_ALONG_SEVERAL:
+            return ""
+        return self.INTO.get(("mask" if masked else "photo") + ("+control" if controls else ""), "")
+
+    def keeps(self, base: Any, masked: bool) -> bool:
+        """Whether what a mask leaves out must be kept by hand, as the class for masks does not take this network."""
+        return False
 
     def knows(self, identity: Identity) -> str:
         """What it can be steered by, as the end of a sentence."""
@@ -342,6 +354,13 @@ class Family(ABC):
     @abstractmethod
     def predict(self, base: Any, noisy: Any, moment: Any, words: Words) -> Any:
         """What the network tells, in the form of the latents."""
+
+
+def into(photo: str, mask: str, photo_control: str = "", mask_control: str = "") -> Mapping[str, str]:
+    """INTO of a family."""
+    return MappingProxyType(
+        {"photo": photo, "mask": mask, "photo+control": photo_control, "mask+control": mask_control}
+    )
 
 
 def drawing(steps: int, guidance: float, batch: int) -> Mapping[str, Any]:

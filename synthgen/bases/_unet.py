@@ -21,6 +21,7 @@ class UNetFamily(Family):
     TARGETS = ("to_q", "to_k", "to_v", "to_out.0", "proj_in", "proj_out", "ff.net.0.proj", "ff.net.2")
     SIDE_STEP = 8
     SEVERAL = "MultiControlNetModel"
+    INTO_ALONG_SEVERAL = True
 
     def claims_folder(self, folder: ModelFolder) -> bool:
         unet, vae = (model_folder.config(folder.path, part) for part in ("unet", "vae"))
@@ -47,6 +48,9 @@ class UNetFamily(Family):
             if wanted != found:
                 return f"its {key} is {found} and that of the base is {wanted}"
         return ""
+
+    def keeps(self, base: Any, masked: bool) -> bool:
+        return masked and base.denoiser.config.in_channels != 4  # the only number that diffusers' own class takes
 
     def distilled(self, folder: ModelFolder) -> str:
         if model_folder.config(folder.path, "unet").get("time_cond_proj_dim"):

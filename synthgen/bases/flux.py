@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from synthgen import model_folder
-from synthgen.bases._family import Words, drawing, modelspec
+from synthgen.bases._family import Words, drawing, into, modelspec
 from synthgen.bases._transformer import ATTENTION, OF_WORDS, FlowFamily
 from synthgen.bases._weights import IN_DIFFUSERS, Weights
 from synthgen.model_folder import ModelFolder
@@ -28,6 +28,9 @@ class Flux(FlowFamily):
     )
     PIPELINE = "FluxPipeline"
     CONTROLLED = "FluxControlNetPipeline"
+    INTO = into(
+        "FluxImg2ImgPipeline", "FluxInpaintPipeline", "FluxControlNetImg2ImgPipeline", "FluxControlNetInpaintPipeline"
+    )
     CONTROLNET = "FluxControlNetModel"
     SEVERAL = "FluxMultiControlNetModel"
     CONTROL = "control_image"

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from synthgen import file_hash, modalities, model_folder, resources, vocabulary
-from synthgen.bases._family import digest, drawing, modelspec
+from synthgen.bases._family import digest, drawing, into, modelspec
 from synthgen.bases._identity import Identity
 from synthgen.bases._process import MOST_SNR, Noise
 from synthgen.bases._unet import UNetFamily
@@ -35,6 +35,12 @@ class Mini(UNetFamily):
     LICENSE = "Apache-2.0"
     PIPELINE = "StableDiffusionPipeline"
     CONTROLLED = "StableDiffusionControlNetPipeline"
+    INTO = into(
+        "StableDiffusionImg2ImgPipeline",
+        "StableDiffusionInpaintPipeline",
+        "StableDiffusionControlNetImg2ImgPipeline",
+        "StableDiffusionControlNetInpaintPipeline",
+    )
     LEARNING_RATE = 1e-3
     BATCH = 8
     SIDE = 256

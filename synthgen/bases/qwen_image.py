@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from synthgen.bases._family import Words, drawing, modelspec
+from synthgen.bases._family import Words, drawing, into, modelspec
 from synthgen.bases._transformer import ATTENTION, OF_WORDS, FlowFamily
 from synthgen.bases._weights import Weights
 
@@ -17,6 +17,7 @@ class QwenImage(FlowFamily):
     NAMES = (Weights("qwen-image", "Qwen/Qwen-Image", LICENSE, "diffusers 0.42.1, pipelines/qwenimage"),)
     PIPELINE = "QwenImagePipeline"
     CONTROLLED = "QwenImageControlNetPipeline"
+    INTO = into("QwenImageImg2ImgPipeline", "QwenImageInpaintPipeline")
     CONTROLNET = "QwenImageControlNetModel"
     CONTROL = "control_image"
     GUIDANCE = "true_cfg_scale"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from synthgen.bases._family import drawing, modelspec
+from synthgen.bases._family import drawing, into, modelspec
 from synthgen.bases._unet import UNetFamily
 from synthgen.bases._weights import IN_DIFFUSERS, Weights
 from synthgen.model_folder import ModelFolder
@@ -25,6 +25,12 @@ class StableDiffusion(UNetFamily):
     )
     PIPELINE = "StableDiffusionPipeline"
     CONTROLLED = "StableDiffusionControlNetPipeline"
+    INTO = into(
+        "StableDiffusionImg2ImgPipeline",
+        "StableDiffusionInpaintPipeline",
+        "StableDiffusionControlNetImg2ImgPipeline",
+        "StableDiffusionControlNetInpaintPipeline",
+    )
     SIDE = 512
     SETTINGS = drawing(steps=30, guidance=7.5, batch=4)
     MODELSPEC = modelspec("stable-diffusion-v1", 512)

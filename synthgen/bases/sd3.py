@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from synthgen.bases._family import Words, drawing, modelspec
+from synthgen.bases._family import Words, drawing, into, modelspec
 from synthgen.bases._transformer import ATTENTION, OF_WORDS, FlowFamily
 from synthgen.bases._weights import IN_DIFFUSERS, Weights
 
@@ -30,6 +30,7 @@ class StableDiffusion3(FlowFamily):
     )
     PIPELINE = "StableDiffusion3Pipeline"
     CONTROLLED = "StableDiffusion3ControlNetPipeline"
+    INTO = into("StableDiffusion3Img2ImgPipeline", "StableDiffusion3InpaintPipeline")
     CONTROLNET = "SD3ControlNetModel"
     SEVERAL = "SD3MultiControlNetModel"
     CONTROL = "control_image"

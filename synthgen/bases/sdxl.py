@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from synthgen.bases._family import Words, drawing, modelspec
+from synthgen.bases._family import Words, drawing, into, modelspec
 from synthgen.bases._unet import UNetFamily
 from synthgen.bases._weights import IN_DIFFUSERS, Weights
 
@@ -33,6 +33,12 @@ class StableDiffusionXL(UNetFamily):
     )
     PIPELINE = "StableDiffusionXLPipeline"
     CONTROLLED = "StableDiffusionXLControlNetPipeline"
+    INTO = into(
+        "StableDiffusionXLImg2ImgPipeline",
+        "StableDiffusionXLInpaintPipeline",
+        "StableDiffusionXLControlNetImg2ImgPipeline",
+        "StableDiffusionXLControlNetInpaintPipeline",
+    )
     TEXT_PARTS = ("text_encoder", "text_encoder_2")
     SETTINGS = drawing(steps=30, guidance=6.0, batch=2)
     MODELSPEC = modelspec("stable-diffusion-xl-v1-base", 1024)

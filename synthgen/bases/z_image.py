@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from synthgen.bases._family import Words, drawing, modelspec
+from synthgen.bases._family import Words, drawing, into, modelspec
 from synthgen.bases._transformer import ATTENTION, FlowFamily
 from synthgen.bases._weights import IN_DIFFUSERS, Weights
 
@@ -26,6 +26,7 @@ class ZImage(FlowFamily):
     )
     PIPELINE = "ZImagePipeline"
     CONTROLLED = "ZImageControlNetPipeline"
+    INTO = into("ZImageImg2ImgPipeline", "ZImageInpaintPipeline")
     CONTROLNET = "ZImageControlNetModel"
     TIMED = False
     CONTROL = "control_image"

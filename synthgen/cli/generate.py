@@ -107,6 +107,21 @@ FOLDER = click.Path(path_type=Path)
     type=FOLDER,
     help="Take poses from keypoint JSON or a photo; repeat for more.",
 )
+@click.option("--into", type=FOLDER, default=None, show_default=False, help="Draw into a photo, or a folder of them.")
+@click.option(
+    "--mask",
+    default="",
+    metavar="WHAT",
+    show_default="all of it",
+    help="What of them is drawn anew: garment, product, a mask file or a folder of masks.",
+)
+@click.option(
+    "--strength",
+    type=click.FloatRange(0, 1, min_open=True),
+    default=None,
+    show_default="0.6, with a mask 1",
+    help="How much of a photo may change: the share of steps.",
+)
 @click.option("--publish-prompts", is_flag=True, help="Put the prompts into the pictures' marks too.")
 @click.option("--prompt-writer", default="", show_default=False, help="Who wrote them, for IPTC's AIPromptWriterName.")
 @click.option(

@@ -37,6 +37,9 @@ AXES: Mapping[str, Mapping[str, str]] = {  # axis -> label -> phrase in the prom
 
 
 WORN_WITH = "worn_with"  # axis: the garment that the product is worn with
+OF_THE_PHOTO = ("pose", "body_type", "skin_tone", "age", "hair", "worn_with", "place", "view")
+IN_PHOTO = "a photo of a person wearing {subject}"
+
 LOOK = "{look}"  # in a subject: the place of the words for how the product looks
 LEAST_SHARE = 0.04  # of the photos: a look that fewer have is not asked for
 MOST_LOOKS = 8
@@ -172,6 +175,13 @@ def _dressed(recipe: Recipe, category: str) -> Recipe:
     left = tuple(text for text in recipe.axes.get(WORN_WITH, ()) if zone and worn_where(text) != zone)
     axes = {axis: left if axis == WORN_WITH else values for axis, values in recipe.axes.items()}
     return replace(recipe, axes={axis: values for axis, values in axes.items() if values})
+
+
+def into_photo(recipe: Recipe) -> Recipe:
+    """The recipe for the garment alone, on a person whom a photo shows: without what the photo decides."""
+    axes = {axis: values for axis, values in recipe.axes.items() if axis not in OF_THE_PHOTO}
+    kept = {*axes, "subject"}.issuperset(recipes.fields(recipe.prompt))
+    return replace(recipe, axes=axes, prompt=recipe.prompt if kept else IN_PHOTO)
 
 
 def labels(requested: Mapping[str, str]) -> dict[str, str]:

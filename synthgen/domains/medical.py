@@ -177,6 +177,12 @@ def suited(recipe: Recipe, taught: Taught) -> Recipe:
     return replace(recipe, axes=axes)
 
 
+def into_photo(recipe: Recipe) -> Recipe:
+    """The recipe for a finding in a picture that is there: without what the picture decides."""
+    axes = {axis: values for axis, values in recipe.axes.items() if axis not in ("view", "stain", "sex", "age")}
+    return replace(recipe, axes=axes)
+
+
 def labels(requested: Mapping[str, str]) -> dict[str, str]:
     """What follows from the requested labels: no side or severity without a finding, the class, and SNOMED CT codes."""
     condition = requested.get("condition", "")

@@ -32,7 +32,8 @@ def judge(picture: Picture) -> Judgement:
     reader = judges.load()
     reading = reader.read_one(picture.pixels)
     read = dict(reading.labels)
-    if "category" in asked and "pose" in picture.job.requested:  # someone wears it, with another garment
+    worn = "pose" in picture.job.requested or picture.guide.into is not None
+    if "category" in asked and worn:  # someone wears it, with another garment
         read["category"] = reading.among("category", vocabulary.rivals(asked["category"]))
         if zone := vocabulary.worn_where(asked["category"]):
             read |= reader.worn(picture.pixels, zone)

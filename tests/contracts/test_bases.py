@@ -16,7 +16,7 @@ from toy_base import OWN, interrupted_once, photos
 
 from synthgen import adapters, bases, card, generate, model_folder, rooms, store, train, verify
 from synthgen.errors import RequestError
-from synthgen.types import AdapterUse, Guide, Job
+from synthgen.types import AdapterUse, Guide, Into, Job
 
 FAMILIES = sorted(rooms.members("bases"))
 STEPS = 2
@@ -176,6 +176,78 @@ def test_several_conditions_are_those_of_the_unmodified_pipeline_each_with_its_o
     found = np.stack([picture.pixels for picture in base.render(JOBS, [Guide(shown)] * len(JOBS), settings)])
     assert (found == drawn_along(case, control, shown, conditions)).all()
     assert (found != ours(case, shown["pose"], [])).any()
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("kinds", [(), ("pose",), ("pose", "canny")])
+def test_drawing_into_a_photo_is_the_unmodified_pipeline_and_keeps_what_the_mask_leaves_out(
+    case: Case, masked: bool, kinds: tuple[str, ...]
+) -> None:
+    if len(kinds) > 1 and not case.family.SEVERAL:
+        return
+    name = case.family.into(masked, len(kinds))
+    assert name or case.name in ("flux2", "flux", "sd3", "qwen_image", "z_image")
+    if not name:
+        return
+    control = case.controlnet or str(case.folder / "controlnet")
+    named = [case.controlnet, *([f"canny={control}"] if "canny" in kinds else [])]
+    base = case.family.load(bases.find(str(case.folder), named if kinds else ())[1], "cpu")
+    controls = {kind: np.rot90(skeleton(), turn).copy() for turn, kind in enumerate(kinds)}
+    into = photo_and_mask(masked)
+    settings = {**base.settings, "size": toy_bases.SIDE_PX, "guidance_scale": 4.0, "controlnet_conditioning_scale": 0.8,
+                "num_inference_steps": 4, "threads": 1, "strength": 0.75}  # fmt: skip
+    found = np.stack([one.pixels for one in base.render(JOBS, [Guide(controls, into)] * len(JOBS), settings)])
+    assert (found[0] != found[1]).any()
+    if masked:
+        outside = into.mask == 0
+        assert (found[:, outside] == into.whole[outside]).all() and (found[:, ~outside] != into.whole[~outside]).any()
+    theirs = drawn_into(case, name, control, into, controls)
+    where = into.mask > 0 if masked else np.ones((64, 64), bool)
+    assert (found[:, where] == theirs[:, where]).all()
+
+
+def photo_and_mask(masked: bool) -> Into:
+    """Noise in colours, and a box in it that is drawn anew; the photo is as large as what is drawn."""
+    photo = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
+    mask = np.zeros((64, 64), np.uint8)
+    mask[16:48, 8:56] = 255
+    return Into(photo, mask, photo, mask, (0, 0, 64)) if masked else Into(photo)
+
+
+def drawn_into(case: Case, name: str, control: str, into: Into, controls: dict[str, np.ndarray]) -> np.ndarray:
+    """What the class of diffusers draws that its documentation names for it."""
+    import inspect
+
+    import diffusers
+    import torch
+
+    def tensor(pixels: np.ndarray) -> Any:
+        return torch.from_numpy(np.stack([pixels] * len(JOBS))).permute(0, 3, 1, 2).float() / 255
+
+    plain, kind = unmodified(case, False), getattr(diffusers, name)
+    parts = {**plain.components, "requires_safety_checker": False, "add_watermarker": False}
+    nets = [toy_bases.open_controlnet(case.name, Path(control)) for _ in controls]
+    if nets:
+        parts["controlnet"] = nets[0] if len(nets) == 1 else getattr(diffusers, case.family.SEVERAL)(nets)
+    pipe = kind(**{key: part for key, part in parts.items() if key in inspect.signature(kind.__init__).parameters})
+    pipe.set_progress_bar_config(disable=True)
+    options: dict[str, Any] = {
+        "prompt": [job.prompt for job in JOBS], "num_inference_steps": 4, case.family.GUIDANCE: 4.0,
+        "height": 64, "width": 64, "output_type": "np", "image": tensor(into.shown), "strength": 0.75,
+        "generator": [torch.Generator().manual_seed(job.seed) for job in JOBS],
+    }  # fmt: skip
+    if case.family.NEGATIVE:
+        options["negative_prompt"] = [job.negative_prompt for job in JOBS]
+    if into.mask is not None:
+        options["mask_image"] = torch.from_numpy(np.stack([into.mask] * len(JOBS)))[:, None].float() / 255
+    if controls:
+        shown = [tensor(one) for one in controls.values()]
+        options["control_image"] = shown if len(shown) > 1 else shown[0]
+        options["controlnet_conditioning_scale"] = [0.8] * len(shown) if len(shown) > 1 else 0.8
+    taken = inspect.signature(pipe.__call__).parameters
+    torch.manual_seed(JOBS[0].seed)
+    drawn = pipe(**{key: value for key, value in options.items() if key in taken}).images
+    return (np.clip(drawn, 0, 1) * 255).round().astype(np.uint8)
 
 
 def drawn_along(case: Case, control: str, shown: dict[str, np.ndarray], told: dict[str, Any]) -> np.ndarray:
