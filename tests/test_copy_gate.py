@@ -197,7 +197,7 @@ def test_a_run_of_copies_is_refused_picture_by_picture_and_as_a_set(
     from synthgen.bases._base import Base
 
     def repeat(self: Base, jobs: Sequence[Job], controls: Any, settings: Any) -> list[Picture]:
-        return [Picture(job, rgb(scene(job.index)), None) for job in jobs]
+        return [Picture(job, rgb(scene(job.index))) for job in jobs]
 
     monkeypatch.setattr(Base, "render", repeat)
     with pytest.raises(SynthgenError, match="rejected 5 times each"):

@@ -85,7 +85,7 @@ def test_what_is_made_from_grey_pictures_is_grey_and_says_not_for_diagnosis(
             use="internal",
         )
     )  # fmt: skip
-    assert "has learned it: severity, side" in capsys.readouterr().err
+    assert "what was learned: severity, side" in capsys.readouterr().err
     lines = [json.loads(line) for line in (result.folder / "records.jsonl").read_text().splitlines()]
     assert len(lines) == 6
     for line in lines:
