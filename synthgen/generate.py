@@ -6,6 +6,7 @@ recipes.load -> licenses.require -> plan.jobs -> store.pending -> pose.prepare -
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -28,6 +29,7 @@ from synthgen import (
     plan,
     provenance,
     recipe_choice,
+    remote_run,
     retouch,
     rights_file,
     rooms,
@@ -37,10 +39,10 @@ from synthgen import (
 from synthgen.card import taught as taught_by
 from synthgen.conditioners import pose
 from synthgen.engines import local
-from synthgen.errors import RequestError, SynthgenError
+from synthgen.errors import SynthgenError
 from synthgen.poses import Pose
 from synthgen.progress import Progress
-from synthgen.store import ABOUT, Run, read
+from synthgen.store import Run
 from synthgen.types import AdapterUse, Asset, Guide, Job, Judgement, Picture, Recipe, Rights, RunFacts, Taught, Verdict
 
 TRIES = 5
@@ -61,7 +63,7 @@ class GenerateRequest:
     adapters: tuple[str, ...] = ()
     no_adapter: bool = False
     seed: int = 0
-    out: Path | None = None
+    out: Path | str | None = None  # a folder, or an address that fsspec knows
     use: str = "internal"
     reading: str = "strict"
     only: tuple[str, ...] = ()
@@ -92,7 +94,7 @@ class GenerateRequest:
 class RunResult:
     """What a run came to."""
 
-    folder: Path
+    folder: Path | str  # or the address that it went to
     count: int
     made: int  # by this command
     already: int  # before it
@@ -115,6 +117,7 @@ class Prepared:
     jobs: tuple[Job, ...]
     own_poses: tuple[Pose, ...]
     folder: Path
+    address: remote_run.Address | None = None  # where the run goes that is made in the folder
     sweeps: tuple[sweep.Sweep, ...] = ()
     conditions: tuple[guides.Condition, ...] = ()
     into: retouch.Retouch | None = None
@@ -129,44 +132,40 @@ def run(request: GenerateRequest) -> RunResult:
     """
     ready = _prepare(request)
     cells = plan.cells(ready.jobs)
-    _check_use(ready.folder, request)
+    place = ready.address.text if ready.address else ready.folder
+    if not ready.address:
+        recipe_choice.check_use(ready.folder, place, request)
     if request.device and not request.dry_run:
         ready.module.device_of(request.device)
     if request.dry_run:
-        return RunResult(ready.folder, len(ready.jobs), 0, 0, 0, ready.verdict, cells)
+        return RunResult(place, len(ready.jobs), 0, 0, 0, ready.verdict, cells)
     if remark := licenses.remark(ready.verdict):
         adapter_choice.say(remark)
     who = signing.identity(request.certificate, request.key)
     marker = marks.Marker(who, request.publish_prompts, request.prompt_writer)
-    with Run.open(ready.folder, {**plan.described(ready.plan), "count": len(ready.jobs)}) as store:
+    described = {**plan.described(ready.plan), "count": len(ready.jobs)}
+    with contextlib.ExitStack() as held:
+        mirror = held.enter_context(remote_run.mirrored(ready.address))
+        if mirror:
+            if there := mirror.finished(described["digest"]):
+                recipe_choice.check_line(there["line"], place, request)
+                adapter_choice.say(f"{place} is finished: {there['made']} pictures.")
+                made, refused = int(there["made"]), int(there["rejected"])
+                return RunResult(place, len(ready.jobs), 0, made, refused, ready.verdict, cells)
+            mirror.pull()
+            recipe_choice.check_use(ready.folder, place, request)
+        store = held.enter_context(Run.open(ready.folder, described, mirror))
         already = store.made
         if store.finished:
-            adapter_choice.say(f"{ready.folder} is finished: {already} pictures.")
+            adapter_choice.say(f"{place} is finished: {already} pictures.")
         else:
             if already:
-                adapter_choice.say(f"{ready.folder}: {already} of {len(ready.jobs)} pictures are already there.")
+                adapter_choice.say(f"{place}: {already} of {len(ready.jobs)} pictures are already there.")
             _make(store, ready, request, marker)
             store.finish()
             if ready.sweeps:
                 adapter_choice.say("\n".join(sweep.write(ready.folder, ready.sweeps)))
-        return RunResult(
-            ready.folder, len(ready.jobs), store.made - already, already, store.rejected, ready.verdict, cells
-        )
-
-
-def _check_use(folder: Path, request: GenerateRequest) -> None:
-    """A verdict is frozen into each record: a run made for one use must not be finished, or passed on, as another's."""
-    for line in read(folder)[:1] if (folder / ABOUT).is_file() else []:
-        frozen = line["lineage"]["license"]
-        for option, before, now in (
-            ("--use", frozen["use"], request.use),
-            ("--reading", frozen.get("reading", "strict"), request.reading),
-        ):
-            if before != now:
-                raise RequestError(
-                    f"{folder} was made for {option} {before} and this command says {option} {now}. Say {option} "
-                    f"{before}, or give this run a place of its own with --out. It is untouched."
-                )
+        return RunResult(place, len(ready.jobs), store.made - already, already, store.rejected, ready.verdict, cells)
 
 
 def _prepare(request: GenerateRequest) -> Prepared:
@@ -217,10 +216,12 @@ def _prepare(request: GenerateRequest) -> Prepared:
     if sweeps:
         jobs = sweep.jobs(jobs, sweeps, _concepts(sweeps, uses, cards, domain, recipe))
     name = "-".join(use.name for use in uses) or f"{recipe.name}-{identity.id}"
-    folder = request.out or Path("runs") / f"{name}-{plan.digest(asked)}"
+    out = remote_run.parse(request.out)
+    address, chosen = (out, out.here) if isinstance(out, remote_run.Address) else (None, out)
+    folder = chosen or Path("runs") / f"{name}-{plan.digest(asked)}"
     return Prepared(
-        recipe, uses, cards, module, identity, verdict, asked, jobs, own, folder, sweeps, conditions, into,
-        fits, taught.grey,
+        recipe, uses, cards, module, identity, verdict, asked, jobs, own, folder, address, sweeps, conditions,
+        into, fits, taught.grey,
     )  # fmt: skip
 
 

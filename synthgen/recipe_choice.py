@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
-from synthgen import adapter_choice, adapters, bases, guides, hub, recipes
+from synthgen import adapter_choice, adapters, bases, guides, hub, recipes, store
 from synthgen.errors import RequestError
 from synthgen.types import Recipe, Taught
 
@@ -70,3 +71,23 @@ def check_controlnets(identity: Any, conditions: Sequence[guides.Condition]) -> 
             f"--controlnet {idle}=... has nothing to show it: say --condition {idle}=PHOTOS, or --condition-map "
             f"{idle}=PICTURES. Nothing was drawn."
         )
+
+
+def check_use(folder: Path, place: Path | str, request: Any) -> None:
+    """Raises RequestError where the run in a folder was made for another use than is asked for now."""
+    for line in store.read(folder)[:1] if (folder / store.ABOUT).is_file() else []:
+        check_line(line, place, request)
+
+
+def check_line(line: Mapping[str, Any], place: Path | str, request: Any) -> None:
+    """A verdict is frozen into each record: a run made for one use must not be finished, or passed on, as another's."""
+    frozen = line["lineage"]["license"]
+    for option, before, now in (
+        ("--use", frozen["use"], request.use),
+        ("--reading", frozen.get("reading", "strict"), request.reading),
+    ):
+        if before != now:
+            raise RequestError(
+                f"{place} was made for {option} {before} and this command says {option} {now}. Say {option} "
+                f"{before}, or give this run a place of its own with --out. It is untouched."
+            )

@@ -24,6 +24,7 @@ from synthgen.ledger import EVENT, UNFINISHED, Ledger, write_whole
 from synthgen.perceptual_hash import perceptual_hash
 from synthgen.plan import retry, root
 from synthgen.provenance import lineage_id
+from synthgen.remote_run import Mirror
 from synthgen.run_lock import hold
 from synthgen.types import Job, Judgement, Picture
 
@@ -36,9 +37,10 @@ _PICTURE_NAME = re.compile(r"[0-9a-f]{16}(-\d+)?\.png\Z")
 class Run:
     """One run folder, held by one process. Use it as a context manager: leaving it keeps all that is finished."""
 
-    def __init__(self, folder: Path, plan: Mapping[str, Any], lock: Any) -> None:
+    def __init__(self, folder: Path, plan: Mapping[str, Any], lock: Any, mirror: Mirror | None = None) -> None:
         """Not to be called; see `Run.open`."""
         self.folder, self.plan = folder, plan
+        self._mirror = mirror
         self._lock = lock
         self._records = Ledger(folder / RECORDS)
         self._rejections = Ledger(folder / REJECTED / REJECTIONS)
@@ -48,17 +50,18 @@ class Run:
         self._finished = False
 
     @classmethod
-    def open(cls, folder: Path, plan: Mapping[str, Any]) -> Run:
+    def open(cls, folder: Path, plan: Mapping[str, Any], mirror: Mirror | None = None) -> Run:
         """Start a run in a new or empty folder, or resume the run of the same plan.
 
-        plan   plain values, with `digest` and `count` among them (plan.described)
+        plan    plain values, with `digest` and `count` among them (plan.described)
+        mirror  where every picture is sent at once, for a run that goes elsewhere
         Raises RequestError where the folder is another plan's, somebody else's, not writable, or in use. On resuming,
         records whose picture is missing or was changed are dropped, so that their jobs are pending again.
         """
         _make(folder)
         lock = hold(folder)
         try:
-            run = cls(folder, plan, lock)
+            run = cls(folder, plan, lock, mirror)
             run._start()
         except BaseException:
             lock.release()
@@ -123,6 +126,8 @@ class Run:
         with self._writing(RECORDS):
             self._records.append(line)
         self._done[root(picture.job.id)] = line
+        if self._mirror:
+            self._mirror.added(name, RECORDS)
 
     def reject(self, picture: Picture, judgements: Sequence[Judgement], png: bytes = b"") -> None:
         """Note that gates rejected a try of a job, with their reasons, and keep the picture under rejected/."""
@@ -139,6 +144,8 @@ class Run:
                 write_whole(self.folder / REJECTED / f"{job.id}.png", png)
             self._rejections.append(line)
         self._refused.setdefault(root(job.id), []).append(line)
+        if self._mirror:
+            self._mirror.added(f"{REJECTED}/{job.id}.png" if png else "", f"{REJECTED}/{REJECTIONS}")
 
     def finish(self) -> None:
         """Write metadata.csv and report.html, then `finished = true`. Raises SynthgenError where pictures are short."""
@@ -185,6 +192,8 @@ class Run:
             (self.folder / REJECTED).mkdir(exist_ok=True)
         if resumed:
             self._resume()
+        if self._mirror:
+            self._mirror.begun()
 
     def _check_plan(self, about: Mapping[str, Any]) -> None:
         found = about.get("plan", {}).get("digest") if isinstance(about.get("plan"), dict) else None

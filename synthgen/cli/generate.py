@@ -66,10 +66,9 @@ FOLDER = click.Path(path_type=Path)
 @click.option("--seed", type=Whole(0, "seeds"), default=0, help="Same seed, same plan, same pictures.")
 @click.option(
     "--out",
-    type=FOLDER,
     default=None,
     show_default="runs/NAME-DIGEST",
-    help="Run folder; the same command resumes it.",
+    help="Run folder, or an address such as s3://BUCKET/RUN; the same command resumes it.",
 )
 @use
 @reading
