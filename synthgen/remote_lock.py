@@ -38,13 +38,10 @@ class Lease:
         try:
             if not self._put():
                 self._take_over()
-        except (RequestError, KeyboardInterrupt):
+        except RequestError:
             raise
         except Exception as error:  # every file system has its own
-            said = (str(error).strip().splitlines() or [""])[0][:200]
-            raise RequestError(
-                f"{self._text} cannot be written to ({type(error).__name__}: {said}). Nothing was drawn."
-            ) from error
+            raise RequestError(f"{self._text} cannot be written to ({said(error)}). Nothing was drawn.") from error
         self._beating.start()
 
     def give_back(self) -> None:
@@ -135,6 +132,12 @@ def write(fs: Any, path: str, data: bytes, mode: str = "overwrite") -> None:
             raise
         fs.makedirs(path.rpartition("/")[0], exist_ok=True)
         fs.pipe_file(path, data, mode=mode)
+
+
+def said(error: Exception) -> str:
+    """An error of somebody else's in one line."""
+    told = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {told[0][:200]}" if told else type(error).__name__
 
 
 def _machine() -> str:

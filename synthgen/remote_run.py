@@ -83,18 +83,19 @@ class Mirror:
     def finished(self, digest: str) -> dict[str, Any] | None:
         """What run.toml there says, if it says that the run of this plan is finished; with a line of its records."""
         root, fs = self.address.root, self.address.fs
-        try:
-            told = tomllib.loads(fs.cat_file(f"{root}/{ABOUT}").decode("utf-8"))
-            if told.get("finished") is not True or told["plan"]["digest"] != digest:
+        with self.reaching(f"{ABOUT} cannot be read"):
+            try:
+                told = tomllib.loads(fs.cat_file(f"{root}/{ABOUT}").decode("utf-8"))
+                if told.get("finished") is not True or told["plan"]["digest"] != digest:
+                    return None
+                with fs.open(f"{root}/records.jsonl") as file:
+                    return {**told, "line": json.loads(file.readline())}
+            except (FileNotFoundError, ValueError, KeyError):
                 return None
-            with fs.open(f"{root}/records.jsonl") as file:
-                return {**told, "line": json.loads(file.readline())}
-        except (FileNotFoundError, ValueError, KeyError):
-            return None
 
     def pull(self) -> None:
         """Make the folder here as it is there; pictures that are here and the same are not fetched again."""
-        names = self._names()
+        names = self.names()
         if not names:
             self._forget()
             return
@@ -122,10 +123,10 @@ class Mirror:
         for pieces in self._pieces.values():
             pieces.renew()
 
-    def _names(self) -> set[str]:
+    def names(self) -> set[str]:
         """Paths of all that stands there, relative to the root; the lock is not of it."""
         fs, root = self.address.fs, self.address.root
-        with self._reaching("cannot be listed"):
+        with self.reaching("cannot be listed"):
             fs.invalidate_cache()
             try:
                 found = fs.find(root)
@@ -135,13 +136,13 @@ class Mirror:
         return {name for name in names if name and name != remote_lock.NAME}
 
     def _same(self, name: str) -> bool:
-        with self._reaching(f"{name} cannot be read"):
+        with self.reaching(f"{name} cannot be read"):
             told = self.address.fs.info(f"{self.address.root}/{name}")
         return (self.here / name).stat().st_size == told.get("size")  # its bytes are checked with the ledger
 
     def _fetch(self, name: str) -> None:
         place = self.here / name
-        with self._reaching(f"{name} cannot be read"):
+        with self.reaching(f"{name} cannot be read"):
             data = self.address.fs.cat_file(f"{self.address.root}/{name}")
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(data)
@@ -151,15 +152,9 @@ class Mirror:
         """Nothing is there: what an earlier command made here and never sent begins anew too."""
         shutil.rmtree(self.here, ignore_errors=True)
 
-    @contextlib.contextmanager
-    def _reaching(self, what: str) -> Iterator[None]:
-        """Turn what a file system raises before anything is drawn into one clear error."""
-        try:
-            yield
-        except (SynthgenError, KeyboardInterrupt):
-            raise
-        except Exception as error:
-            raise RequestError(f"{self.address.text}: {what} ({_said(error)}). Nothing was drawn.") from error
+    def reaching(self, what: str) -> contextlib.AbstractContextManager[None]:
+        """Before anything is drawn: what a file system raises as one clear error."""
+        return _clear(RequestError, f"{self.address.text}: {what}", "Nothing was drawn.")
 
     # ---- while it is made
 
@@ -215,18 +210,13 @@ class Mirror:
         with self.sending(name):
             remote_lock.write(self.address.fs, f"{self.address.root}/{name}", data)
 
-    @contextlib.contextmanager
-    def sending(self, name: str) -> Iterator[None]:
-        """Turn what a file system raises while something is sent into one clear error."""
-        try:
-            yield
-        except (SynthgenError, KeyboardInterrupt):
-            raise
-        except Exception as error:
-            raise SynthgenError(
-                f"{self.address.text}: {name} could not be sent ({_said(error)}). What was sent before is kept there; "
-                "the same command makes the rest."
-            ) from error
+    def sending(self, name: str) -> contextlib.AbstractContextManager[None]:
+        """While something is sent: the same."""
+        return _clear(
+            SynthgenError,
+            f"{self.address.text}: {name} could not be sent",
+            "What was sent before is kept there; the same command makes the rest.",
+        )
 
 
 class Pieces:
@@ -251,7 +241,7 @@ class Pieces:
                 self._file.unlink(missing_ok=True)
             return
         address = self._mirror.address
-        with self._mirror._reaching(f"{self._folder}/ cannot be read"):
+        with self._mirror.reaching(f"{self._folder}/ cannot be read"):
             data = b"".join(address.fs.cat_file(f"{address.root}/{name}") for name in pieces)
         self._file.parent.mkdir(parents=True, exist_ok=True)
         self._file.write_bytes(data)
@@ -288,7 +278,7 @@ class Pieces:
 
     def _remove(self, first: int) -> None:
         address = self._mirror.address
-        for name in sorted(self._mirror._names()):
+        for name in sorted(self._mirror.names()):
             if name.startswith(f"{self._folder}/0") and int(Path(name).stem) >= first:
                 with self._mirror.sending(name):
                     address.fs.rm_file(f"{address.root}/{name}")
@@ -314,6 +304,12 @@ def mirrored(address: Address | None) -> Iterator[Mirror | None]:
         mirror.rest()
 
 
-def _said(error: Exception) -> str:
-    told = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {told[0][:200]}" if told else type(error).__name__
+@contextlib.contextmanager
+def _clear(kind: type[SynthgenError], what: str, then: str) -> Iterator[None]:
+    """Turn what a file system raises, each of its own classes, into one error of this kind."""
+    try:
+        yield
+    except SynthgenError:
+        raise
+    except Exception as error:
+        raise kind(f"{what} ({remote_lock.said(error)}). {then}") from error
