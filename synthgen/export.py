@@ -32,6 +32,7 @@ from synthgen import (
     store,
 )
 from synthgen.errors import RequestError
+from synthgen.export_quarantine import CHECKSUMS, MANIFEST
 from synthgen.export_set import ExportSet
 from synthgen.ledger import UNFINISHED
 from synthgen.progress import Progress
@@ -40,7 +41,6 @@ from synthgen.types import Verdict
 
 SCHEMA = "synthgen.export/1"
 BILL = "bom.json"
-MANIFEST, CHECKSUMS = "manifest.json", "checksums.sha256"
 ZIP = "zip"
 Places = Mapping[str, tuple[str, str]]
 

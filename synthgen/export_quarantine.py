@@ -68,11 +68,7 @@ def packed(folder: Path, told: Mapping[str, Any]) -> Iterator[tuple[Row, bytes]]
 
 def lineage(form: str, file: Path) -> Mapping[str, Any]:
     """What a file of an export tells of its origin; {} where it tells nothing that is whole."""
-    try:
-        member = rooms.member("exporters", form) if form else None
-    except UnknownName:
-        member = None
-    if member is not None and hasattr(member, "lineage"):
+    if hasattr(member := _member(form), "lineage"):
         told: Mapping[str, Any] = member.lineage(file)
         return told
     try:
@@ -117,12 +113,16 @@ def take_out(folder: Path, rows: Sequence[Row], why: str) -> None:
 
 def _mend_tables(folder: Path, form: str, jobs: Collection[str]) -> None:
     """Rows of what is gone leave the format's own tables."""
-    try:
-        member = rooms.member("exporters", form) if form else None
-    except UnknownName:
-        member = None
-    if member is not None and hasattr(member, "without"):
+    if hasattr(member := _member(form), "without"):
         member.without(folder, jobs)
+
+
+def _member(form: str) -> Any:
+    """The exporter of a format; None for one that is not known here."""
+    try:
+        return rooms.member("exporters", form) if form else None
+    except UnknownName:
+        return None
 
 
 def _tell(path: Path, count: int) -> None:

@@ -7,7 +7,7 @@ every byte beside the mask: model and place stay, and only the garment changes.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from synthgen.types import Asset, Into, Job, Recipe
 
 AXIS = guides.PHOTO  # each photo is asked for as often as the others
 GARMENT, PRODUCT = "garment", "product"  # masks that are made: by the embedded judge, and as training makes them
+MOST_PHOTOS = 1000
 REDRAWN, DRAWN = 0.6, 1.0  # strength where none is said: of the whole photo, of the masked part
 LEAST_CONTRAST = 6.0  # grey levels, as the gate for blank pictures has it
 LEAST_PEAK, LEAST_SHARE = 0.2, 0.005  # of the judge's map, and of the photo: below, no garment is seen
@@ -58,8 +59,10 @@ def parse(into: Path | None, mask: str, strength: float | None) -> Retouch | Non
             raise RequestError("--mask and --strength go with --into PHOTO. Nothing was drawn.")
         return None
     files = guides.pictures_at(into.expanduser(), "--into")
-    if len({file.name for file in files}) > 1000:
-        raise RequestError(f"--into {into} holds {len(files)} photos; at most 1000 go into one run. Nothing was drawn.")
+    if len(files) > MOST_PHOTOS:
+        raise RequestError(
+            f"--into {into} holds {len(files)} photos; at most {MOST_PHOTOS} go into one run. Nothing was drawn."
+        )
     given = () if mask in ("", GARMENT, PRODUCT) else _mask_files(Path(mask).expanduser(), files)
     digests = tuple(file_hash.sha256(file) for file in files)
     usual = DRAWN if mask else REDRAWN
@@ -100,10 +103,8 @@ def planned(recipe: Recipe, domain: Any, asked: Retouch) -> Recipe:
             raise RequestError(f"domain '{recipe.domain}' has no words for a part of a photo. Leave --mask out.")
         recipe = domain.into_photo(recipe)
     names = tuple(file.name for file in asked.files)
-    return Recipe(
-        recipe.name, recipe.domain, recipe.prompt, recipe.negative_prompt, {**recipe.axes, AXIS: names},
-        {**recipe.settings, "strength": asked.strength}, recipe.gates, recipe.source,
-    )  # fmt: skip
+    settings = {**recipe.settings, "strength": asked.strength}
+    return replace(recipe, axes={**recipe.axes, AXIS: names}, settings=settings)
 
 
 def check(asked: Retouch, module: Any, identity: Any, conditions: Sequence[guides.Condition]) -> None:

@@ -242,11 +242,11 @@ class Base:
         options["image"] = torch.from_numpy(pixels).permute(0, 3, 1, 2) / 255.0
         if masked:
             masks = torch.from_numpy(np.stack([one.mask for one in photos]))[:, None] / 255.0
-            options["mask_image"] = masks
             if kept:
-                options = {name: value for name, value in options.items() if name != "mask_image"}
                 latents = self.encode_pixels(pixels)
                 options["callback_on_step_end"] = Kept.beside(masks, latents, [job.seed for job in jobs])
+            else:
+                options["mask_image"] = masks
         return self.family.into(masked and not kept, controls), options
 
     def _steering(

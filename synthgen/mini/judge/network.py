@@ -145,26 +145,23 @@ class Judge:
         reading = self.read_one(picture)
         size = np.array([picture.shape[1], picture.shape[0]], np.float32)
         where = torch.from_numpy(_zone(reading.keypoints[:, :2] / size, zone))[None, None]
-        pixels = torch.from_numpy(shrunk(picture)[None]).permute(0, 3, 1, 2).float() / 127.5 - 1
         with torch.no_grad():
-            logits = self.network(pixels, where)["labels"]
+            logits = self.network(_seen([picture]), where)["labels"]
         return {key: LABELS[key][int(logits[key][0].argmax())] for key in ("colour", "pattern")}
 
     def features(self, pictures: Sequence[Any]) -> Any:
         """(n, 307) float32, one row a picture: what labels are read from: the whole, and what the garment covers."""
         import torch
 
-        batch = torch.from_numpy(np.stack([shrunk(picture) for picture in pictures]))
         with torch.no_grad():
-            return self.network(batch.permute(0, 3, 1, 2).float() / 127.5 - 1)["told"].numpy()
+            return self.network(_seen(pictures))["told"].numpy()
 
     def read(self, pictures: Sequence[Any]) -> list[Reading]:
         """Readings of pictures, each (h, w, 3) uint8 sRGB of any one size; squares are what it was trained on."""
         import torch
 
-        batch = torch.from_numpy(np.stack([shrunk(picture) for picture in pictures]))
         with torch.no_grad():
-            told = self.network(batch.permute(0, 3, 1, 2).float() / 127.5 - 1)
+            told = self.network(_seen(pictures))
         shares = {key: logits.softmax(-1).numpy() for key, logits in told["labels"].items()}
         points, seen = told["points"].numpy(), told["seen"].sigmoid().numpy()
         masks = told["mask"].sigmoid().numpy()
@@ -196,6 +193,13 @@ def _zone(points: Any, zone: str) -> Any:
     mask = np.zeros((HEAT_PX, HEAT_PX), np.float32)
     cv2.fillPoly(mask, [np.rint(points[list(corners)] * HEAT_PX).astype(np.int32)], 1.0)
     return mask
+
+
+def _seen(pictures: Sequence[Any]) -> Any:
+    """(n, 3, 128, 128) float32 in [-1, 1]: pictures as the network takes them."""
+    import torch
+
+    return torch.from_numpy(np.stack([shrunk(one) for one in pictures])).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
 def shrunk(picture: Any) -> Any:
