@@ -75,7 +75,8 @@ def autoencoder(work: Path, minutes: float, fresh: bool, device: str, batch: int
     vae = trainer.fit(work / "renders", work / "vae.safetensors", budget, start)
     vae.save_pretrained(work / "vae", safe_serialization=True)
     note = "" if start is None else "Refined: its latents were kept near what they were."
-    _remember(work, model_card.Stage("autoencoder", minutes, _renders(work), _machine(device), note=note), "vae")
+    stage = model_card.Stage("autoencoder", minutes, _renders(work), _machine(device), note=note)
+    model_card.keep(work / "stages" / "autoencoder", [stage])
 
 
 @main.command()
@@ -94,7 +95,8 @@ def words(work: Path, minutes: float) -> None:
     reader = reading.Reader(parts.text_encoder, parts.unet.add_embedding, parts.tokenizer)
     share = reading.fit(reader, _rows(work), minutes * 60)
     reading.save(reader, work / "words.safetensors")
-    _remember(work, model_card.Stage("words", minutes, _renders(work), _machine("cpu")), "words")
+    stage = model_card.Stage("words", minutes, _renders(work), _machine("cpu"))
+    model_card.keep(work / "stages" / "words", [stage])
     click.echo(f"{share:.3f} of the labels that captions name are read rightly")
 
 
@@ -114,10 +116,13 @@ def denoiser(work: Path, minutes: float, fresh: bool, device: str, batch: int | 
 
     _prepare_torch()
     parts = _parts(work, fresh)
+    before = _before(work, fresh or not _shipped())
     budget = trainer.Budget(minutes, device=device, batch=batch or trainer.Budget(minutes).batch)
     parts = trainer.fit(work / "renders", parts, work / "denoiser.safetensors", budget)
     models.save_bundle(parts, work / "weights")
-    model_card.write(work / "weights", _stages(work, fresh or not _shipped(), minutes, device))
+    told = json.loads((work / "denoiser.json").read_text())
+    stage = model_card.Stage("denoiser", minutes, _renders(work), _machine(device), told["step"], told["seen"])
+    model_card.write(work / "weights", [*before, stage])
     click.echo(work / "weights")
 
 
@@ -223,22 +228,20 @@ def _prepare_torch() -> None:
     cv2.setNumThreads(1)
 
 
-def _remember(work: Path, stage: Stage, name: str) -> None:
-    """Keep what a part has behind it beside it, until a bundle is written."""
-    from dataclasses import asdict
+def _before(work: Path, fresh: bool) -> list[Stage]:
+    """What was trained before the denoiser of this work folder began, in order.
 
-    (work / f"{name}.stage.json").write_text(json.dumps(asdict(stage)) + "\n")
+    Kept there: a training that goes on may find its own earlier bundle installed, which tells of its first part too.
+    """
+    from synthgen.mini import model_card
 
-
-def _stages(work: Path, fresh: bool, minutes: float, device: str) -> list[Stage]:
-    """What the weights that `denoiser` just trained have behind them, in order."""
-    from synthgen.mini.model_card import Stage, history
-
-    before = [work / f"{name}.stage.json" for name in (("vae", "words") if fresh else ("vae",))]
-    stages = [] if fresh else history(resources.mini_weights())
-    stages += [Stage(**json.loads(file.read_text())) for file in before if file.is_file()]
-    told = json.loads((work / "denoiser.json").read_text())
-    return [*stages, Stage("denoiser", minutes, _renders(work), _machine(device), told["step"], told["seen"])]
+    kept = work / "before"
+    if not ((work / "denoiser.json").is_file() and kept.is_dir()):
+        stages = [] if fresh else model_card.history(resources.mini_weights())
+        for name in ("autoencoder", "words") if fresh else ("autoencoder",):
+            stages += [stage for stage in model_card.history(work / "stages" / name) if stage not in stages]
+        model_card.keep(kept, stages)
+    return model_card.history(kept)
 
 
 def _renders(work: Path) -> int:

@@ -131,3 +131,16 @@ def test_a_bundle_tells_all_that_it_has_behind_it(tmp_path: Path) -> None:
     shipped = resources.mini_weights()
     written = model_card.write(tmp_path, model_card.history(shipped)).read_text()
     assert written == (shipped / "README.md").read_text()
+
+
+def test_a_training_that_goes_on_is_told_once(tmp_path: Path) -> None:
+    from synthgen.mini import __main__ as commands
+
+    refined = model_card.Stage("autoencoder", 5.0, 500, "1 CPU core")
+    model_card.keep(tmp_path / "stages" / "autoencoder", [refined])
+    shipped = model_card.history(resources.mini_weights())
+    assert commands._before(tmp_path, False) == [*shipped, refined]
+    assert commands._before(tmp_path, True) == [refined]  # no denoiser has begun here: it may begin otherwise
+    (tmp_path / "denoiser.json").write_text("{}")
+    model_card.keep(tmp_path / "stages" / "autoencoder", [])
+    assert commands._before(tmp_path, False) == [refined]  # what this one began from, whatever is installed since
