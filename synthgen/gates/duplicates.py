@@ -25,6 +25,7 @@ class Seen:
     def __init__(self, lines: list[dict[str, Any]]) -> None:
         self._bits = np.zeros((0, 4), np.uint64)
         self._about: list[tuple[str, str]] = []  # job, row of a sweep
+        self._judged: tuple[Picture | None, str] = None, ""  # the last one, for it is likely kept next
         self._keep([line["perceptual_hash"] for line in lines], [_about(line) for line in lines])
 
     def judge(self, picture: Picture) -> Judgement:
@@ -33,6 +34,7 @@ class Seen:
         Measured: `nearest_bits`, and `nearest`, the job of that picture.
         """
         found = perceptual_hash.perceptual_hash(picture.pixels)
+        self._judged = picture, found
         row = str(picture.job.requested.get(ROW, ""))
         distances = np.bitwise_count(self._bits ^ _words([found])).sum(1)
         others = [number for number, (_, of) in enumerate(self._about) if not row or of != row]
@@ -46,8 +48,10 @@ class Seen:
 
     def kept(self, picture: Picture) -> None:
         """Pictures after this one are compared with it too. One that any gate rejects is not kept, nor known later."""
-        row = str(picture.job.requested.get(ROW, ""))
-        self._keep([perceptual_hash.perceptual_hash(picture.pixels)], [(picture.job.id, row)])
+        judged, found = self._judged
+        if judged is not picture:
+            found = perceptual_hash.perceptual_hash(picture.pixels)
+        self._keep([found], [(picture.job.id, str(picture.job.requested.get(ROW, "")))])
 
     def _keep(self, hashes: list[str], about: list[tuple[str, str]]) -> None:
         self._bits = np.concatenate([self._bits, _words(hashes)])
