@@ -14,6 +14,7 @@ from typing import Any
 
 from synthgen.errors import RequestError, UnknownName
 
+TARGETS = ("all", "attention")  # the family's own choice of modules; of these only the projections of attention
 NAMES = ("lora", "rslora", "dora", "lokr", "oft")
 RATE = {"lokr": 10.0}  # of the base's rate for LoRA; on mini LoKr then learns as fast, and at 1 a quarter of that
 

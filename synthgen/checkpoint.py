@@ -32,6 +32,7 @@ class Settings:
     caption_dropout: float = 0.0  # share of pictures that are learned without a word
     ema: float = 0.0  # how much of the mean of the weights each step keeps; 0: no mean
     patience: int = 0  # checks without a better one, after which training ends; 0: never
+    targets: str = "all"  # modules that the adapter is put on, one of adapter_methods.TARGETS
 
 
 @dataclass
@@ -45,6 +46,7 @@ class Losses:
     best_weights: dict[str, Any] = field(default_factory=dict)
     averages: dict[str, Any] = field(default_factory=dict)  # of the weights over the steps, where they are kept
     last_weights: dict[str, Any] = field(default_factory=dict)  # at the end, where they are not the best
+    ended: bool = False  # by who looked on
 
     @property
     def validation(self) -> list[list[float]]:
@@ -114,7 +116,7 @@ def save(folder: Path, step: int, parameters: Mapping[str, Any], optimizer: Any,
             "step": step, "weights": weights, "training": losses.training,
             "checks": [asdict(check) for check in losses.checks],
             "best": losses.best, "best_step": losses.best_step,
-            "optimizer": numbers,
+            "optimizer": numbers, "ended": losses.ended,
         }  # fmt: skip
         write_whole(place / "state.json", json.dumps(told).encode())
     except OSError as error:
@@ -139,8 +141,9 @@ def load(folder: Path, parameters: Mapping[str, Any], optimizer: Any) -> tuple[L
     best = _part(tensors, "best.")
     checks = [Check(row["step"], tuple(row["held"]), tuple(row["learned"])) for row in told["checks"]]
     return Losses(
-        told["training"], checks, told["best"], told["best_step"], best, averages=_part(tensors, "mean.")
-    ), told["step"]
+        told["training"], checks, told["best"], told["best_step"], best, averages=_part(tensors, "mean."),
+        ended=told.get("ended", False),
+    ), told["step"]  # fmt: skip
 
 
 def _part(tensors: Mapping[str, Any], start: str) -> dict[str, Any]:

@@ -39,6 +39,7 @@ from synthgen import (
     text_length,
     training_check,
     training_material,
+    training_measures,
     training_report,
 )
 from synthgen.caption_lint import Words
@@ -50,6 +51,7 @@ from synthgen.provenance import canonical_json
 from synthgen.training_check import choice
 from synthgen.training_loop import Loop, Material
 from synthgen.training_material import Lesson
+from synthgen.training_measures import AT_CHECKS, UNRELATED, Samples, Scene
 from synthgen.types import Asset, ImageSet, Rights, Taught
 from synthgen.vocabulary import CATEGORIES, category_of
 
@@ -87,6 +89,7 @@ class TrainRequest:
     ema: float = 0.0
     gradient_checkpointing: bool = False
     masks: str = "auto"  # one of masks.HOW
+    samples: int = AT_CHECKS  # pictures of the product, and as many of other things, at some checks; 0: none
     patience: int = PATIENCE  # checks without a better one, after which training ends; 0: never
     ignore_blocks: bool = False  # train whatever the check of the photos says
     domain: str = "apparel"
@@ -295,16 +298,25 @@ def _train(base: Any, module: Any, request: TrainRequest, lesson: Lesson, folder
     material = training_material.make(base, train, held, lesson, request.seed)
     private_photos.remember(folder, train, held, base.size)
     before = training_report.test_pictures(base, lesson.domain, taught, request.seed)
+    scene = Scene(base, held, lesson.domain.unrelated(taught, UNRELATED), request.seed)
     if request.gradient_checkpointing:
         base.denoiser.enable_gradient_checkpointing()
     loop = Loop(base, material, _settings(request, steps, batch, rate))
-    losses = loop.run(folder)
+    losses = loop.run(folder, [Samples(scene, folder, request.samples)])
     training_report.say(choice(losses.checks, material.held_units, steps, material.apart))
     attack = membership.attack(base, train, held, folder, request.seed) if any(photo.group for photo in train) else {}
     after = training_report.test_pictures(base, lesson.domain, taught, request.seed)
     effect = float(np.abs(after.astype(np.float32) - before.astype(np.float32)).mean())
-    training_report.write(folder, losses, before, after, kept)
-    training_report.curve(folder, losses, material)
+    drawn = scene.look(losses.best_step)
+    states = training_measures.alike(
+        sorted(
+            [scene.before, *(state for state in training_measures.kept(folder) if state.step != drawn.step), drawn],
+            key=lambda state: state.step,
+        )
+    )
+    training_report.write(folder, before, after, kept)
+    training_report.curve(folder, losses, material, states)
+    training_report.checkpoints(folder, states, losses.best_step)
     if effect < LEAST_EFFECT:
         raise SynthgenError(
             f"{folder}: the adapter changes test pictures by {effect:.2f} grey levels of 255; wanted {LEAST_EFFECT:g} "
@@ -337,6 +349,8 @@ def _train(base: Any, module: Any, request: TrainRequest, lesson: Lesson, folder
             losses={
                 "best_step": losses.best_step, "best_validation": losses.best, "validation": losses.validation,
                 **_judged(losses, material, steps),
+                "similarity": {**asdict(drawn.similarity), "before": scene.before.similarity.value},
+                "drift": asdict(drawn.drift),
             },
         ),
     )  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +38,17 @@ class Material:
     held_where: Any = None
 
 
+class Watch:
+    """What looks on while a training runs. Each of these may do nothing."""
+
+    def stepped(self, loop: Loop, step: int, loss: float) -> None:
+        """After each step; `step` counts from 0."""
+
+    def checked(self, loop: Loop, losses: checkpoint.Losses) -> bool:
+        """After each check, the judged weights in place; True ends the training there."""
+        return False
+
+
 class Loop:
     """The steps themselves. Stateless in its randomness: step k draws from (seed, k)."""
 
@@ -46,28 +57,35 @@ class Loop:
 
         self.base, self.material, self.settings = base, material, settings
         torch.manual_seed(settings.seed)
-        self.parameters = base.add_adapter(settings.rank, settings.alpha, settings.method)
+        self.parameters = base.add_adapter(settings.rank, settings.alpha, settings.method, settings.targets)
         self.optimizer = optimizers.build(settings.optimizer, self.parameters.values(), settings.learning_rate)
         if hasattr(self.optimizer, "train"):
             self.optimizer.train()
         self.averages: dict[str, Any] = {}
         self.epoch = max(PAUSE, math.ceil(len(material.latents) / settings.batch))
 
-    def run(self, folder: Path) -> checkpoint.Losses:
-        """Train to the end and leave the best weights, by validation loss, in the base."""
+    def run(self, folder: Path, watches: Sequence[Watch] = (), what: str = "train") -> checkpoint.Losses:
+        """Train to the end and leave the best weights, by validation loss, in the base.
+
+        watches  each is told of every step and check, and may end the training at a check
+        what     what the line of progress calls it
+        """
         losses, first = checkpoint.load(folder, self.parameters, self.optimizer)
         if not losses.checks:
             losses.note(self.check(0), self.parameters)
         self.averages = losses.averages
-        with Progress(self.settings.steps, "train", "steps", already=first) as progress:
+        with Progress(self.settings.steps, what, "steps", already=first) as progress:
             for step in range(first, self.settings.steps):
-                if stalled(losses.checks, self.settings.patience):
+                if losses.ended or stalled(losses.checks, self.settings.patience):
                     break
                 losses.training.append(round(self.step(step), 5))
+                for watch in watches:
+                    watch.stepped(self, step, losses.training[-1])
                 last = step + 1 == self.settings.steps
                 if (step + 1) % self.epoch == 0 or last:
                     with self._judged():
                         losses.note(self.check(step + 1), self.parameters)
+                        losses.ended = any([watch.checked(self, losses) for watch in watches])
                     checkpoint.save(folder, step + 1, self.parameters, self.optimizer, losses)
                 progress.step(1, f"loss {losses.training[-1]:.3f}, held-out {losses.checks[-1].loss:.4f}")
         with self._judged():

@@ -13,9 +13,11 @@ import numpy as np
 from synthgen import images, plan, recipes, resources, training_check
 from synthgen.checkpoint import Losses
 from synthgen.conditioners import pose
+from synthgen.training_measures import Mean, Seen
 from synthgen.types import Photo, Taught
 
 TESTS = 8
+MINIATURE_PX = 192  # side of a picture on the sheet of checkpoints
 
 
 def say(text: str) -> None:
@@ -51,7 +53,7 @@ def _drawn(base: Any, domain: Any, taught: Taught, subjects: Sequence[str], seed
     return np.stack([picture.pixels for picture in pictures]), [job.prompt for job in jobs]
 
 
-def write(folder: Path, losses: Losses, before: np.ndarray, after: np.ndarray, photos: Sequence[Photo]) -> None:
+def write(folder: Path, before: np.ndarray, after: np.ndarray, photos: Sequence[Photo]) -> None:
     """report/tests.png: the photos above, the base's pictures, and the adapter's below."""
     from PIL import Image
 
@@ -66,12 +68,35 @@ def write(folder: Path, losses: Losses, before: np.ndarray, after: np.ndarray, p
     Image.fromarray(sheet).save(report / "tests.png")
 
 
-def curve(folder: Path, losses: Losses, material: Any) -> None:
-    """report/loss.png: the loss of each step, the checks on learned and held-out views, and which one was kept."""
+def checkpoints(folder: Path, states: Sequence[Seen], best: int) -> None:
+    """report/checkpoints.png: the same prompts by the base and at each state that was drawn, the kept one framed."""
+    from PIL import Image, ImageDraw
+
+    side, edge = min(states[0].pictures.shape[1], MINIATURE_PX), 26
+    sheet = Image.new("RGB", (len(states[0].pictures) * side, len(states) * (side + edge)), "white")
+    draw = ImageDraw.Draw(sheet)
+    for row, state in enumerate(states):
+        top = row * (side + edge)
+        name = "base" if not state.step else f"step {state.step}" + (" (kept)" if state.step == best else "")
+        text = f"{name}: like the photos {state.similarity.value:.3f}, drift {state.drift.value:.3f}"
+        draw.text((6, top + 6), text, fill="black", font_size=14)
+        for column, pixels in enumerate(state.pictures):
+            picture = Image.fromarray(pixels).resize((side, side), Image.Resampling.LANCZOS)
+            sheet.paste(picture, (column * side, top + edge))
+        if state.step and state.step == best:
+            draw.rectangle((0, top, sheet.width - 1, top + side + edge - 1), outline=(30, 140, 60), width=4)
+    sheet.save(folder / "report" / "checkpoints.png")
+
+
+def curve(folder: Path, losses: Losses, material: Any, states: Sequence[Seen] = ()) -> None:
+    """report/loss.png: the loss of each step, the checks on learned and held-out views, and which one was kept.
+
+    states  what was drawn: how like the photos it is, and how far it drifts
+    """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(7.5, 5.2), dpi=110, layout="constrained")
-    axes, below = figure.subplots(2, sharex=True, height_ratios=(3, 1))
+    figure = Figure(figsize=(7.5, 7.2 if states else 5.2), dpi=110, layout="constrained")
+    axes, below, *more = figure.subplots(2 + bool(states), sharex=True, height_ratios=(3, 1, 1.4)[: 2 + bool(states)])
     steps = np.arange(1, len(losses.training) + 1)
     axes.plot(steps, losses.training, color="0.85", linewidth=0.8, label="training, each step")
     at = [check.step for check in losses.checks]
@@ -83,7 +108,7 @@ def curve(folder: Path, losses: Losses, material: Any) -> None:
     axes.fill_between(
         at, [low for low, _ in bands], [high for _, high in bands], color="tab:blue", alpha=0.15, linewidth=0
     )
-    for part in (axes, below):
+    for part in (axes, below, *more):
         part.axvline(losses.best_step, color="tab:green", linestyle=":", label=f"kept: step {losses.best_step}")
     axes.set_ylim(0, 1.6 * max(check.loss for check in losses.checks))
     axes.set_ylabel("weighted prediction error")
@@ -92,5 +117,21 @@ def curve(folder: Path, losses: Losses, material: Any) -> None:
     below.plot(at, gaps, "o-", color="tab:red", markersize=4)
     below.axhline(0, color="0.7", linewidth=0.8)
     below.set_ylabel("divergence")
-    below.set_xlabel("step")
+    for part in more:
+        _measured(part, states)
+    (more[-1] if more else below).set_xlabel("step")
     figure.savefig(folder / "report" / "loss.png")
+
+
+def _measured(axes: Any, states: Sequence[Seen]) -> None:
+    """Similarity and drift of what was drawn, each with its interval."""
+    at = [state.step for state in states]
+    rows: tuple[tuple[str, str, list[Mean]], ...] = (
+        ("like the photos (cosine)", "tab:purple", [state.similarity for state in states]),
+        ("drift on other prompts", "tab:orange", [state.drift for state in states]),
+    )
+    for name, colour, means in rows:
+        middle = np.array([one.value for one in means])
+        reach = np.nan_to_num(np.array([[one.value - one.low, one.high - one.value] for one in means]).T)
+        axes.errorbar(at, middle, yerr=reach, fmt="o-", color=colour, markersize=4, capsize=3, label=name)
+    axes.legend(fontsize=8)

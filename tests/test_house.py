@@ -42,7 +42,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("mini",),
     ROOMS,
     ("engines",),
-    ("base_pull", "base_facts", "train", "training_loop", "training_material",
+    ("base_pull", "base_facts", "train", "training_loop", "training_material", "training_measures",
      "condition",
      "training_report", "generate", "adapter_choice", "evaluate", "report", "selfcheck", "evaluation_sets",
      "evaluation_parts", "export", "ingest", "verify", "revoke", "export_quarantine",

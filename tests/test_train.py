@@ -24,7 +24,7 @@ def test_training_leaves_a_finished_adapter_with_its_card_report_and_private_par
     assert card.license == "LicenseRef-own"
     assert card.losses["validation"][0][0] == 0
     assert card.losses["best_validation"] == min(loss for step, loss in card.losses["validation"] if step > 0)
-    assert sorted(path.name for path in (trained / "report").iterdir()) == ["loss.png", "tests.png"]
+    assert sorted(path.name for path in (trained / "report").iterdir()) == ["checkpoints.png", "loss.png", "tests.png"]
     private = json.loads((trained / "private" / "photos.json").read_text())
     assert {row["split"] for row in private} == {"train", "held-out"}
     assert len(private) == 6

@@ -79,16 +79,16 @@ class Base:
         with torch.no_grad():
             return self.family.words(self, list(texts))
 
-    def add_adapter(self, rank: int, alpha: float, method: str = "lora") -> dict[str, Any]:
+    def add_adapter(self, rank: int, alpha: float, method: str = "lora", targets: str = "all") -> dict[str, Any]:
         """Put a fresh adapter that changes nothing yet on the network; its trainable parameters by name.
 
-        method  one of adapter_methods.NAMES
+        method   one of adapter_methods.NAMES
+        targets  one of adapter_methods.TARGETS
         """
-        named = self.family.TARGETS
-        targets = named if isinstance(named, str) else list(named)
+        modules = self.family.modules(targets)
         with warnings.catch_warnings():  # OFT says of each module whose width its blocks do not divide that it adapts
             warnings.filterwarnings("ignore", message="Invalid `oft_block_size`")
-            config = adapter_methods.config(method, rank, alpha, targets)
+            config = adapter_methods.config(method, rank, alpha, modules)
             self.denoiser.add_adapter(config, adapter_name="default")
         if self.mode.recompute:
             self.denoiser.enable_gradient_checkpointing()
@@ -97,6 +97,20 @@ class Base:
             if value.requires_grad:
                 value.data = value.data.float()  # small steps would be lost in bfloat16
         return {name: value for name, value in self.denoiser.named_parameters() if value.requires_grad}
+
+    def drop_adapter(self) -> None:
+        """Take the adapter in training off again: the network is the one that was loaded."""
+        from peft.tuners.tuners_utils import BaseTunerLayer
+
+        network = self.denoiser
+        for name, layer in list(network.named_modules()):
+            if isinstance(layer, BaseTunerLayer):
+                above, _, last = name.rpartition(".")
+                setattr(network.get_submodule(above), last, layer.get_base_layer())
+        network.requires_grad_(True)
+        network._hf_peft_config_loaded = False
+        if hasattr(network, "peft_config"):
+            del network.peft_config
 
     def use_adapter(self, used: bool) -> None:
         """Switch the adapter in training on or off."""

@@ -22,6 +22,7 @@ from synthgen.memory_modes import MODES
 from synthgen.model_folder import ModelFolder
 from synthgen.types import Taught
 
+ATTENTION = ("to_", "add_")  # what the projections of attention begin with, in every network of diffusers
 # What names and classes of distilled bases have in common; each draws in few steps and has forgotten how to be taught.
 FEW_STEPS = ("turbo", "lightning", "schnell", "hyper-sd", "lcm", "dmd2")
 
@@ -248,6 +249,19 @@ class Family(ABC):
             return [name for name, module in own.items() if re.fullmatch(self.TARGETS, module)]
         ends = tuple(f".{target}" for target in self.TARGETS)
         return [name for name, module in own.items() if f".{module}".endswith(ends)]
+
+    def modules(self, targets: str = "all") -> list[str] | str:
+        """What an adapter in training is put on, as peft wants it told: ends of names, or one pattern.
+
+        targets  one of adapter_methods.TARGETS
+        Raises RequestError where the family does not tell its attention from the rest.
+        """
+        if targets == "all":
+            return self.TARGETS if isinstance(self.TARGETS, str) else list(self.TARGETS)
+        found = [] if isinstance(self.TARGETS, str) else [name for name in self.TARGETS if name.startswith(ATTENTION)]
+        if not found:
+            raise RequestError(f"base family '{self.name}' has no list of its attention: say --targets all.")
+        return found
 
     def settings(self, identity: Identity) -> dict[str, Any]:
         """What to draw with where neither the user nor the recipe says anything."""

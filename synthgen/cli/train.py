@@ -81,6 +81,12 @@ HOW = (  # how the one loop trains, whatever it learns from
         default=5,
         help="End after so many checks without a better one; 0: never. The best is kept.",
     ),
+    click.option(
+        "--samples",
+        type=Whole(0, "pictures"),
+        default=3,
+        help="Pictures of the product, and of other things, drawn at some checks for the report; 0: none.",
+    ),
     click.option("--ignore-blocks", is_flag=True, help="Train even where the check of the photos blocks."),
     click.option("--device", default="", show_default="found by itself", help="cuda, mps or cpu."),
     use,

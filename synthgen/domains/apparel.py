@@ -115,6 +115,16 @@ def class_subjects(taught: Taught, count: int) -> list[str]:
     return [subject("", taught.category, colours[number % len(colours)]) for number in range(count)]
 
 
+def unrelated(taught: Taught, count: int) -> list[str]:
+    """Captions of other garments, lying flat, each in a colour: what an adapter of one must not change."""
+    others = [name for name in CATEGORIES if name != taught.category]
+    colours = list(COLOURS)
+    return [
+        captions.flat_lay(captions.subject("", others[number % len(others)], colours[number % len(colours)]))
+        for number in range(count)
+    ]
+
+
 def prompt(recipe: Recipe, requested: Mapping[str, str], subject: str) -> str:
     """The recipe's template with the phrases of the requested labels, and "a" or "an" as the next word wants."""
     subject = " ".join(subject.replace(LOOK, requested.get("look", "")).split())

@@ -125,6 +125,13 @@ def class_subjects(taught: Taught, count: int) -> list[str]:
     return [_noun(modality(taught.modality), "")] * count
 
 
+def unrelated(taught: Taught, count: int) -> list[str]:
+    """Captions of other kinds of pictures: what an adapter of one must not change."""
+    others = [of for of in modalities.MODALITIES.values() if of.name != modality(taught.modality).name]
+    kinds = [(of, phrase) for of in others for phrase in of.conditions.values()]
+    return [f"{of.noun}, {said}" for of, said in kinds[:: max(1, len(kinds) // count)][:count]]
+
+
 def prompt(recipe: Recipe, requested: Mapping[str, str], subject: str) -> str:
     """The recipe's template with the phrases of the labels; a part between commas that says nothing is left out."""
     of = _modality_in(subject)
