@@ -126,6 +126,12 @@ def save(folder: Path, step: int, parameters: Mapping[str, Any], optimizer: Any,
             old.unlink()
 
 
+def reopen(folder: Path) -> None:
+    """Let a training that was ended from outside go on to its end."""
+    state = folder / PLACE / "state.json"
+    write_whole(state, json.dumps({**json.loads(state.read_text()), "ended": False}).encode())
+
+
 def load(folder: Path, parameters: Mapping[str, Any], optimizer: Any) -> tuple[Losses, int]:
     """(losses so far, steps done): put the last checkpoint back, or start at nothing."""
     from safetensors.torch import load_file

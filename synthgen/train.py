@@ -1,6 +1,7 @@
 """Photos in, adapter out: the one training loop, for every base family and domain.
 
-    images.read -> captions.write -> licenses.require -> base.encode -> fit -> effect test -> adapters.save
+    images.read -> captions.write -> licenses.require -> base.encode -> (tuning.find) -> fit -> effect test
+    -> adapters.save
 
 Every random draw of a step follows from (seed, step) alone, so a training that was killed goes on exactly as if it had
 not been. A checkpoint is written after each epoch; the card, written last, says that the adapter is finished.
@@ -8,19 +9,16 @@ not been. A checkpoint is written after each epoch; the card, written last, says
 
 from __future__ import annotations
 
-import hashlib
-import math
+import shutil
 import time
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from synthgen import (
-    adapter_methods,
     adapters,
     bases,
     card,
@@ -29,7 +27,6 @@ from synthgen import (
     licensee,
     licenses,
     membership,
-    optimizers,
     photo_check,
     photo_split,
     private_photos,
@@ -37,65 +34,74 @@ from synthgen import (
     rooms,
     run_lock,
     text_length,
-    training_check,
+    training_card,
     training_material,
     training_measures,
     training_report,
+    training_request,
+    tuning,
 )
 from synthgen.caption_lint import Words
-from synthgen.card import Card
-from synthgen.errors import RequestError, SynthgenError, UnfitAdapter, UnknownName
-from synthgen.masks import HOW, Mask, Masks
+from synthgen.errors import RequestError, SynthgenError, UnfitAdapter
+from synthgen.masks import Mask, Masks
 from synthgen.progress import Progress
-from synthgen.provenance import canonical_json
 from synthgen.training_check import choice
 from synthgen.training_loop import Loop, Material
 from synthgen.training_material import Lesson
-from synthgen.training_measures import AT_CHECKS, UNRELATED, Samples, Scene
-from synthgen.types import Asset, ImageSet, Rights, Taught
+from synthgen.training_measures import UNRELATED, Samples, Scene
+from synthgen.training_request import Budget, TrainRequest
+from synthgen.types import Asset, ImageSet, Photo, Taught
 from synthgen.vocabulary import CATEGORIES, category_of
 
-PATIENCE = 5
+__all__ = ["Budget", "TrainRequest", "fit", "look", "tune"]
+
 LEAST_EFFECT = 1.0  # grey levels (0 to 255) that the adapter must change test pictures by, on average
+TUNING = Path("private") / "tuning"  # in an adapter's folder, until it is finished
 
 
 @dataclass(frozen=True)
-class TrainRequest:
-    """What to learn from, and how. Zero or empty means: by the base's preset and the set's size."""
+class _Ready:
+    """A request whose photos were read, described and cleared."""
 
-    images: Path
-    name: str = ""
-    trigger: str = "sks"
-    base: str = "mini"
-    controlnet: str = ""  # folder of a ControlNet for poses, for a base that has none inside
-    memory: str = "full"
-    size: int = 0  # px; 0: as the base draws
-    rank: int = 0
-    alpha: float = 0.0  # 0: as the rank, so that every program that reads the adapter agrees on its strength
-    steps: int = 0
-    learning_rate: float = 0.0
-    batch: int = 0
-    seed: int = 0
-    out: Path | None = None
-    replace: bool = False
-    device: str = ""
-    use: str = "internal"
-    reading: str = "strict"
-    rights: Rights | None = None
-    category: str = ""
-    method: str = "lora"  # one of adapter_methods.NAMES
-    optimizer: str = "adamw"  # one of optimizers.NAMES
-    caption_dropout: float = 0.0
-    ema: float = 0.0
-    gradient_checkpointing: bool = False
-    masks: str = "auto"  # one of masks.HOW
-    samples: int = AT_CHECKS  # pictures of the product, and as many of other things, at some checks; 0: none
-    patience: int = PATIENCE  # checks without a better one, after which training ends; 0: never
-    ignore_blocks: bool = False  # train whatever the check of the photos says
-    domain: str = "apparel"
-    told: Mapping[str, Any] = field(
-        default_factory=dict
-    )  # what the domain wants to know: condition, modality, metadata
+    request: TrainRequest
+    module: Any
+    identity: Any
+    domain: Any
+    photos: ImageSet
+    taught: Taught
+    known: Masks
+
+    @property
+    def digest(self) -> str:
+        """One hash of everything that decides what comes of it."""
+        return training_request.digest(self.request, self.photos, self.identity)
+
+    @property
+    def of_study(self) -> str:
+        """The same for a study of settings: more time is no other study."""
+        return training_request.digest(replace(self.request, auto=None), self.photos, self.identity)
+
+    def lesson(self, digest: str) -> Lesson:
+        """What is learned. Raises RequestError where the photos are not fit to train on."""
+        report = _check(self)
+        kept = getattr(self.module, "TAUGHT", {}).get(self.request.domain, self.taught)
+        return Lesson(self.photos, self.domain, self.taught, kept, digest, _masks(report))
+
+    def load(self) -> Any:
+        """The base, at the size that is trained."""
+        base = self.module.load(self.identity, self.request.device)
+        base.size = self.request.size or base.size
+        return base
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """What trainings on one set of photos have in common."""
+
+    train: list[Photo]
+    held: list[Photo]
+    material: Material
+    scene: Scene
 
 
 def fit(request: TrainRequest) -> Path:
@@ -104,49 +110,55 @@ def fit(request: TrainRequest) -> Path:
     A finished adapter of the same request is left as it is; an unfinished one is gone on with.
     Raises RequestError (photos, names), Refused (a licence says no), UnfitAdapter (the folder holds another training).
     """
-    module, identity = bases.find(request.base, request.controlnet, request.memory)
-    request = _checked(request, module.RANK)
-    module.require_trainable(identity, request.size)
-    domain = rooms.member("domains", request.domain)
-    known = _finder(request)
-    photos, taught = _described(request, module, domain, known)
-    about = licensee.circumstances(licenses.Circumstances(request.reading))
-    verdict = licenses.require(_assets(identity, photos), request.use, about=about, also=("derive_adapter",))
-    if remark := licenses.remark(verdict):
-        training_report.say(remark)
-    digest = _digest(request, photos, identity)
-    folder = _folder(request, photos)
+    ready = _ready(request)
+    digest, folder = ready.digest, training_request.folder(ready.request, ready.photos)
     lock = run_lock.hold(folder)
     try:
         if _already(folder, digest, request.replace):
-            news = _restate(folder, photos)
+            news = _restate(folder, ready.photos)
             training_report.say(f"{folder} is already trained on these photos; {news}.")
             return folder
-        report = _check(request, module, identity, photos, known)
-        base = module.load(identity, request.device)
-        base.size = request.size or base.size
+        lesson, base = ready.lesson(digest), ready.load()
         checkpoint.prepare(folder, digest)
-        kept = getattr(module, "TAUGHT", {}).get(request.domain, taught)
-        _train(base, module, request, Lesson(photos, domain, taught, kept, digest, _masks(report)), folder)
+        _train(base, ready, lesson, folder)
     finally:
         lock.release()
     return folder
 
 
-def _checked(request: TrainRequest, rank: int) -> TrainRequest:
-    """The request with its rank and alpha filled in. Raises RequestError for numbers that no training can use."""
-    for name, value in (("--learning-rate", request.learning_rate), ("--alpha", request.alpha)):
-        if not math.isfinite(value) or value < 0:
-            raise RequestError(f"{name} is {value}; wanted a number above 0.")
-    known = {"masks": HOW, "method": adapter_methods.NAMES, "optimizer": optimizers.NAMES}
-    for name, names in known.items():
-        if getattr(request, name) not in names:
-            raise UnknownName(f"--{name}", getattr(request, name), names)
-    if not 0 <= request.seed < 2**53:
-        raise RequestError(f"--seed is {request.seed}; wanted a whole number from 0 to 2^53 - 1.")
-    rank = request.rank or rank
-    adapter_methods.require_alpha(request.method, rank, request.alpha)
-    return replace(request, rank=rank, alpha=request.alpha or float(rank))
+def tune(request: TrainRequest, place: Path | None = None) -> tuple[Path, tuning.Found]:
+    """Find settings for these photos and make no adapter: (the folder with table and picture, what was found).
+
+    The same again goes on where it was left. Raises what `fit` raises.
+    """
+    ready = _ready(replace(request, auto=request.auto or Budget()))
+    name = training_request.folder(replace(ready.request, out=None), ready.photos).name
+    place = place or Path(f"{name}-tuning")
+    lock = run_lock.hold(place)
+    try:
+        tuning.require_place(place, ready.of_study)
+        lesson, base = ready.lesson(ready.digest), ready.load()
+        prepared = _prepare(base, lesson, ready.request)
+        found = _find(base, ready, prepared, place)
+        tuning.write(place, found)
+        tuning.forget_checkpoints(place)
+    finally:
+        lock.release()
+    return place, found
+
+
+def _ready(request: TrainRequest) -> _Ready:
+    module, identity = bases.find(request.base, request.controlnet, request.memory)
+    request = training_request.checked(request, module.RANK)
+    module.require_trainable(identity, request.size)
+    module.modules(request.targets)
+    domain, known = rooms.member("domains", request.domain), _finder(request)
+    photos, taught = _described(request, module, domain, known)
+    about = licensee.circumstances(licenses.Circumstances(request.reading))
+    verdict = licenses.require(_assets(identity, photos), request.use, about=about, also=("derive_adapter",))
+    if remark := licenses.remark(verdict):
+        training_report.say(remark)
+    return _Ready(request, module, identity, domain, photos, taught, known)
 
 
 def _read(request: TrainRequest) -> ImageSet:
@@ -164,10 +176,10 @@ def _read(request: TrainRequest) -> ImageSet:
 def look(request: TrainRequest, progress: Progress) -> photo_check.Report:
     """What `synthgen doctor --images` shows: the photos of a request as this training would see them."""
     module, identity = bases.find(request.base)
-    known = _finder(request)
-    photos, _ = _described(request, module, rooms.member("domains", request.domain), known)
+    known, domain = _finder(request), rooms.member("domains", request.domain)
+    photos, taught = _described(request, module, domain, known)
     progress.total = len(photos.photos)
-    return _looked(request, (module, identity), photos, known, progress)
+    return _looked(_Ready(request, module, identity, domain, photos, taught, known), progress)
 
 
 def _finder(request: TrainRequest) -> Masks:
@@ -183,21 +195,19 @@ def _described(request: TrainRequest, module: Any, domain: Any, known: Masks) ->
     return photos, taught
 
 
-def _looked(
-    request: TrainRequest, base: tuple[Any, Any], photos: ImageSet, known: Masks, progress: Progress
-) -> photo_check.Report:
-    module, identity = base
-    words = Words(request.trigger, *text_length.of(identity.folder))
-    return photo_check.look(photos, request.size or module.side(identity), words, known, progress.step)
+def _looked(ready: _Ready, progress: Progress) -> photo_check.Report:
+    words = Words(ready.request.trigger, *text_length.of(ready.identity.folder))
+    size = ready.request.size or ready.module.side(ready.identity)
+    return photo_check.look(ready.photos, size, words, ready.known, progress.step)
 
 
-def _check(request: TrainRequest, module: Any, identity: Any, photos: ImageSet, known: Masks) -> photo_check.Report:
+def _check(ready: _Ready) -> photo_check.Report:
     """The same checks before training: what is found is said, what blocks is raised."""
-    with Progress(len(photos.photos), "look at", "photos") as progress:
-        report = _looked(request, (module, identity), photos, known, progress)
+    with Progress(len(ready.photos.photos), "look at", "photos") as progress:
+        report = _looked(ready, progress)
     for finding in report.findings:
         training_report.say(f"{finding.level}: {finding.line}")
-    if not request.ignore_blocks:
+    if not ready.request.ignore_blocks:
         report.require()
     return report
 
@@ -217,35 +227,6 @@ def _assets(identity: Any, photos: ImageSet) -> list[Asset]:
         *identity.assets(),
         rights_file.photos(photos.folder.name, photos.rights, photos.digest),
     ]
-
-
-def _digest(request: TrainRequest, photos: ImageSet, identity: Any) -> str:
-    """One hash of everything that decides the adapter."""
-    told = {
-        "base": identity.sha256, "photos": photos.digest, "captions": [photo.caption for photo in photos.photos],
-        "trigger": request.trigger, "rank": request.rank, "alpha": float(request.alpha), "steps": request.steps,
-        "learning_rate": float(request.learning_rate), "batch": request.batch, "seed": str(request.seed),
-        "category": photos.category,
-        **({"domain": request.domain} if request.domain != "apparel" else {}),
-        **({"size": request.size} if request.size else {}),
-        **identity.control_hash(),
-        **_chosen(request),
-    }  # fmt: skip
-    return hashlib.sha256(canonical_json(told).encode()).hexdigest()
-
-
-def _chosen(request: TrainRequest) -> dict[str, Any]:
-    """The ways of training that are not the usual ones."""
-    usual = {entry.name: entry.default for entry in fields(TrainRequest)}
-    names = ("method", "optimizer", "caption_dropout", "ema", "masks", "patience")
-    return {name: getattr(request, name) for name in names if getattr(request, name) != usual[name]}
-
-
-def _folder(request: TrainRequest, photos: ImageSet) -> Path:
-    name = request.name or photos.folder.resolve().name
-    if any(sign in name for sign in "/\\:<>") or name in ("", ".", ".."):
-        raise RequestError(f"'{name}' cannot name an adapter. Give a plain word with --name.")
-    return request.out or Path("adapters") / name
 
 
 def _already(folder: Path, digest: str, replace_it: bool) -> bool:
@@ -286,91 +267,78 @@ def _restate(folder: Path, photos: ImageSet) -> str:
     return f"its card now states the licence '{photos.rights.license}' and the rights given"
 
 
-def _train(base: Any, module: Any, request: TrainRequest, lesson: Lesson, folder: Path) -> None:
-    began, photos, taught = time.monotonic(), lesson.photos, lesson.taught
-    kept = private_photos.joined([photo for photo in photos.photos if not photo.duplicate_of])
+def _prepare(base: Any, lesson: Lesson, request: TrainRequest) -> _Prepared:
+    kept = private_photos.joined([photo for photo in lesson.photos.photos if not photo.duplicate_of])
     train, held = photo_split.divide(kept, request.seed)
-    batch = request.batch or module.BATCH
-    steps = request.steps or module.steps(len(kept))
-    own = adapter_methods.rate(request.method, module.LEARNING_RATE)
-    rate = optimizers.rate(request.optimizer, request.learning_rate, own)
-    training_report.say(f"{len(train)} photos to learn from, {len(held)} held out; {steps} steps of {batch}")
+    training_report.say(f"{len(train)} photos to learn from, {len(held)} held out")
     material = training_material.make(base, train, held, lesson, request.seed)
-    private_photos.remember(folder, train, held, base.size)
-    before = training_report.test_pictures(base, lesson.domain, taught, request.seed)
-    scene = Scene(base, held, lesson.domain.unrelated(taught, UNRELATED), request.seed)
+    scene = Scene(base, held, lesson.domain.unrelated(lesson.taught, UNRELATED), request.seed)
     if request.gradient_checkpointing:
         base.denoiser.enable_gradient_checkpointing()
-    loop = Loop(base, material, _settings(request, steps, batch, rate))
+    return _Prepared(train, held, material, scene)
+
+
+def _photos(prepared: _Prepared) -> int:
+    return len({photo.path for photo in (*prepared.train, *prepared.held)})
+
+
+def _find(base: Any, ready: _Ready, prepared: _Prepared, place: Path) -> tuning.Found:
+    """Settings for these photos, found by trials in this place."""
+    preset = training_request.settings(ready.request, ready.module, _photos(prepared))
+    space = tuning.space(ready.request, ready.module, preset)
+    budget = ready.request.auto or Budget()
+    found = tuning.find(tuning.Bench(base, prepared.material, prepared.scene), preset, space, budget, place)
+    training_report.say(found.reason)
+    return found
+
+
+def _train(base: Any, ready: _Ready, lesson: Lesson, folder: Path) -> None:
+    began, request, taught = time.monotonic(), ready.request, lesson.taught
+    prepared = _prepare(base, lesson, request)
+    train, held, material, scene = prepared.train, prepared.held, prepared.material, prepared.scene
+    private_photos.remember(folder, train, held, base.size)
+    before = training_report.test_pictures(base, lesson.domain, taught, request.seed)
+    settings, told = training_request.settings(request, ready.module, _photos(prepared)), {}
+    if request.auto:
+        tuning.require_place(folder / TUNING, ready.of_study, anew=True)
+        found = _find(base, ready, prepared, folder / TUNING)
+        settings, told = found.settings, {"tuned": found.reason}
+        tuning.hand_over(found, folder / TUNING, folder)
+        (folder / "report").mkdir(exist_ok=True)
+        tuning.write(folder / "report", found)
+    training_report.say(f"{settings.steps} steps of {settings.batch}")
+    loop = Loop(base, material, settings)
     losses = loop.run(folder, [Samples(scene, folder, request.samples)])
-    training_report.say(choice(losses.checks, material.held_units, steps, material.apart))
+    training_report.say(choice(losses.checks, material.held_units, settings.steps, material.apart))
     attack = membership.attack(base, train, held, folder, request.seed) if any(photo.group for photo in train) else {}
     after = training_report.test_pictures(base, lesson.domain, taught, request.seed)
     effect = float(np.abs(after.astype(np.float32) - before.astype(np.float32)).mean())
     drawn = scene.look(losses.best_step)
-    states = training_measures.alike(
-        sorted(
-            [scene.before, *(state for state in training_measures.kept(folder) if state.step != drawn.step), drawn],
-            key=lambda state: state.step,
-        )
-    )
-    training_report.write(folder, before, after, kept)
-    training_report.curve(folder, losses, material, states)
-    training_report.checkpoints(folder, states, losses.best_step)
+    training_report.write(folder, before, after, [*train, *held])
+    _report(folder, losses, material, [scene.before, *training_measures.kept(folder), drawn])
     if effect < LEAST_EFFECT:
         raise SynthgenError(
             f"{folder}: the adapter changes test pictures by {effect:.2f} grey levels of 255; wanted {LEAST_EFFECT:g} "
             "at least. It learned nothing: raise --steps or --learning-rate, with --replace. The report is kept; no "
             "adapter was written."
         )
-    rights = asdict(photos.rights)
     (folder / card.NAME).unlink(missing_ok=True)  # of an adapter that is replaced: its weights go next
     _save_last(base, loop, losses, folder)
     base.save_adapter(folder)
-    adapters.save(
-        folder,
-        Card(
-            name=folder.name, trigger=request.trigger, category=photos.category, domain=request.domain,
-            base=base.identity.id, base_sha256=base.identity.sha256, base_files=base.identity.files,
-            rank=request.rank, alpha=request.alpha,
-            license=photos.rights.license,
-            trained_on={
-                "digest": photos.digest, "photos": len(kept), **rights,
-                "skipped": [f"{name}: {reason}" for name, reason in photos.skipped],
-                "captions": sorted({photo.caption for photo in photos.photos})[:20],
-                **_learned(taught),
-            },
-            training={
-                "digest": lesson.digest, "steps": steps, "batch": batch, "learning_rate": rate,
-                "seed": str(request.seed), "seconds": round(time.monotonic() - began, 1), "device": base.device,
-                "effect": round(effect, 2), **_chosen(request),
-                **({"membership_auc": round(attack["auc"]["value"], 3)} if attack else {}),
-            },
-            losses={
-                "best_step": losses.best_step, "best_validation": losses.best, "validation": losses.validation,
-                **_judged(losses, material, steps),
-                "similarity": {**asdict(drawn.similarity), "before": scene.before.similarity.value},
-                "drift": asdict(drawn.drift),
-            },
-        ),
+    course = training_card.Course(
+        settings, material, losses, scene.before, drawn, _photos(prepared), effect, time.monotonic() - began,
+        base.device, attack, told,
     )  # fmt: skip
+    adapters.save(folder, training_card.make(folder.name, request, lesson, base.identity, course))
     checkpoint.clear(folder)
+    shutil.rmtree(folder / TUNING, ignore_errors=True)
 
 
-def _settings(request: TrainRequest, steps: int, batch: int, rate: float) -> checkpoint.Settings:
-    return checkpoint.Settings(
-        steps,
-        batch,
-        rate,
-        request.seed,
-        request.rank,
-        request.alpha,
-        request.optimizer,
-        request.method,
-        request.caption_dropout,
-        request.ema,
-        request.patience,
-    )
+def _report(folder: Path, losses: checkpoint.Losses, material: Material, states: list[training_measures.Seen]) -> None:
+    by_step = {state.step: state for state in states}  # the last of two is the kept one, drawn with more prompts
+    shown = training_measures.alike([by_step[step] for step in sorted(by_step)])
+    training_report.curve(folder, losses, material, shown)
+    training_report.checkpoints(folder, shown, losses.best_step)
 
 
 def _save_last(base: Any, loop: Loop, losses: checkpoint.Losses, folder: Path) -> None:
@@ -383,24 +351,3 @@ def _save_last(base: Any, loop: Loop, losses: checkpoint.Losses, folder: Path) -
         base.save_adapter(beside).replace(target)
         beside.rmdir()
         checkpoint.put(loop.parameters, losses.best_weights)
-
-
-def _judged(losses: checkpoint.Losses, material: Material, steps: int) -> dict[str, Any]:
-    """What a card says of the choice: why, how far training and validation part, what it gives away."""
-    first, kept = losses.checks[0], training_check.best(losses.checks)
-    return {
-        "choice": choice(losses.checks, material.held_units, steps, material.apart),
-        "stopped_at": losses.checks[-1].step,
-        "divergence": training_check.divergence(kept, first),
-        "membership": {
-            k: v
-            for k, v in asdict(training_check.membership(first, kept, material.apart)).items()
-            if v not in (None, "")
-        },
-    }
-
-
-def _learned(taught: Taught) -> dict[str, Any]:
-    """What a card says beside the rights: labels that captions have told, and of a medical set its modality."""
-    labels = {"labels": {axis: list(values) for axis, values in taught.labels.items()}} if taught.labels else {}
-    return {"modality": taught.modality, "grey": taught.grey, **labels} if taught.modality else labels

@@ -29,6 +29,7 @@ from synthgen.errors import SynthgenError, UnknownName
 COMMANDS = {  # name -> module:object; a module is imported when its command is asked for, and none imports torch
     "train-product": "train:train_product",
     "train-condition": "train:train_condition",
+    "tune": "tune:tune",
     "generate": "generate:generate",
     "export": "export:export",
     "ingest": "export:ingest",

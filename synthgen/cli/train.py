@@ -49,8 +49,6 @@ HOW = (  # how the one loop trains, whatever it learns from
         help="Pictures per step.",
     ),
     click.option("--seed", type=Whole(0, "seeds"), default=0, help="Same seed and photos, same adapter."),
-    click.option("--out", type=FOLDER, default=None, show_default="adapters/NAME", help="Folder of the adapter."),
-    click.option("--replace", is_flag=True, help="Replace an adapter of this name that was trained on other photos."),
     click.option(
         "--method",
         default="lora",
@@ -61,6 +59,9 @@ HOW = (  # how the one loop trains, whatever it learns from
         "--optimizer",
         default="adamw",
         help="adamw, prodigy, schedule-free, or adamw8bit (needs CUDA and bitsandbytes).",
+    ),
+    click.option(
+        "--targets", default="all", help="Modules that learn: all of the family's choice, or attention alone."
     ),
     click.option("--caption-dropout", type=click.FloatRange(0, 1), default=0.0, help="Share learned without words."),
     click.option(
@@ -81,12 +82,6 @@ HOW = (  # how the one loop trains, whatever it learns from
         default=5,
         help="End after so many checks without a better one; 0: never. The best is kept.",
     ),
-    click.option(
-        "--samples",
-        type=Whole(0, "pictures"),
-        default=3,
-        help="Pictures of the product, and of other things, drawn at some checks for the report; 0: none.",
-    ),
     click.option("--ignore-blocks", is_flag=True, help="Train even where the check of the photos blocks."),
     click.option("--device", default="", show_default="found by itself", help="cuda, mps or cpu."),
     use,
@@ -101,11 +96,55 @@ HOW = (  # how the one loop trains, whatever it learns from
 )
 
 
+WHERE = (
+    click.option("--out", type=FOLDER, default=None, show_default="adapters/NAME", help="Folder of the adapter."),
+    click.option("--replace", is_flag=True, help="Replace an adapter of this name that was trained on other photos."),
+    click.option(
+        "--samples",
+        type=Whole(0, "pictures"),
+        default=3,
+        help="Pictures of the product, and of other things, drawn at some checks for the report; 0: none.",
+    ),
+)
+BUDGET = (
+    click.option(
+        "--budget", type=click.FloatRange(min=0, min_open=True), default=None, show_default="10",
+        help="Minutes for finding settings; what is found is then trained to its end.",
+    ),
+    click.option("--trials", type=Whole(1, "trials"), default=None, show_default="as many as the time allows",
+                 help="Most trials to make."),
+)  # fmt: skip
+AUTO = click.option(
+    "--auto", is_flag=True, help="Find rank, alpha, rate, steps and modules first, by trials; what is stated stays."
+)
+
+
 def how(body: Any) -> Any:
     """A command with the options that every training has."""
-    for option in reversed(HOW):
+    for option in reversed((*WHERE, *HOW, *BUDGET)):
         body = option(body)
     return body
+
+
+def how_tried(body: Any) -> Any:
+    """The same without those of an adapter's folder."""
+    for option in reversed((*HOW, *BUDGET)):
+        body = option(body)
+    return body
+
+
+def budgeted(options: dict[str, Any]) -> dict[str, Any]:
+    """The options with --auto, --budget and --trials as one. Raises UsageError for a budget of nothing."""
+    from synthgen.training_request import Budget
+
+    wanted, limits = (
+        options.pop("auto"),
+        {"minutes": options.pop("budget", None), "trials": options.pop("trials", None)},
+    )
+    limits = {name: value for name, value in limits.items() if value is not None}
+    if not wanted and limits:
+        raise click.UsageError("--budget and --trials go with --auto.")
+    return {**options, "auto": Budget(**limits)} if wanted else options
 
 
 @command(
@@ -123,6 +162,7 @@ def how(body: Any) -> Any:
 @click.option("--size", type=Whole(64, "px"), default=None, show_default="the base's own", help="Side to train at, px.")
 @click.option("--category", default="", show_default="from the folder's name", help="Kind of garment, such as shirt.")
 @click.option("--per-folder", is_flag=True, help="Train one adapter for each sub-folder of --images.")
+@AUTO
 @how
 def train_product(images: Path, per_folder: bool, as_json: bool, **given: Any) -> None:
     """Teach the base a product from its photos.
@@ -131,7 +171,7 @@ def train_product(images: Path, per_folder: bool, as_json: bool, **given: Any) -
     rights.toml beside them, and stay 'unknown' where neither says anything. The same command again resumes.
     """
     stated = {key: given.pop(key) for key in RIGHTS}
-    options = {key: value for key, value in given.items() if value is not None}
+    options = budgeted({key: value for key, value in given.items() if value is not None})
     folders = _each(images, stated, options) if per_folder else [_train(images, stated, options)]
     if as_json:
         echo_json({"adapters": folders})
@@ -172,6 +212,7 @@ def train_product(images: Path, per_folder: bool, as_json: bool, **given: Any) -
 @click.option("--name", default="", show_default="the condition", help="Name of the adapter.")
 @click.option("--trigger", default="sks", help="Word that means these pictures in a prompt.")
 @click.option("--base", default="mini", help="Base model to adapt.")
+@AUTO
 @how
 def train_condition(
     condition: str, modality: str, metadata: Path | None, normal: Path | None, mask_markers: bool, **given: Any
@@ -185,12 +226,12 @@ def train_condition(
     """
     images, as_json = given.pop("images"), given.pop("as_json")
     stated = {key: given.pop(key) for key in RIGHTS}
-    options = {key: value for key, value in given.items() if value is not None}
+    options = budgeted({key: value for key, value in given.items() if value is not None})
     from synthgen import condition as journey
     from synthgen.train import TrainRequest
 
     case = journey.Case(condition, modality, metadata, normal, mask_markers)
-    folder = journey.fit(TrainRequest(images=images, rights=_rights(images, stated), **options), case)
+    folder = journey.fit(TrainRequest(images=images, rights=rights_of(images, stated), **options), case)
     if as_json:
         echo_json({"adapters": [folder]})
     else:
@@ -200,10 +241,10 @@ def train_condition(
 def _train(images: Path, stated: dict[str, str], options: dict[str, Any], above: Path | None = None) -> Path:
     from synthgen import train
 
-    return train.fit(train.TrainRequest(images=images, rights=_rights(images, stated, above), **options))
+    return train.fit(train.TrainRequest(images=images, rights=rights_of(images, stated, above), **options))
 
 
-def _rights(images: Path, stated: dict[str, str], above: Path | None = None) -> Rights | None:
+def rights_of(images: Path, stated: dict[str, str], above: Path | None = None) -> Rights | None:
     """Rights as stated by options, over those beside the photos, over those of the folder above (--per-folder).
 
     None where neither an option nor the folder above says anything: then what lies beside the photos is read with them.

@@ -1,0 +1,142 @@
+"""What a training is asked for: checked, filled in by the base's preset, and named by one hash."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from synthgen import adapter_methods, optimizers
+from synthgen.checkpoint import Settings
+from synthgen.errors import RequestError, UnknownName
+from synthgen.masks import HOW
+from synthgen.provenance import canonical_json
+from synthgen.training_measures import AT_CHECKS
+from synthgen.types import ImageSet, Rights
+
+PATIENCE = 5
+DECIDING = ("method", "targets", "optimizer", "caption_dropout", "ema", "masks", "patience")  # said where not usual
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How much may be spent on finding settings."""
+
+    minutes: float = 10.0
+    trials: int = 0  # 0: as many as the time allows
+
+
+@dataclass(frozen=True)
+class TrainRequest:
+    """What to learn from, and how. Zero or empty means: by the base's preset and the set's size."""
+
+    images: Path
+    name: str = ""
+    trigger: str = "sks"
+    base: str = "mini"
+    controlnet: str = ""  # folder of a ControlNet for poses, for a base that has none inside
+    memory: str = "full"
+    size: int = 0  # px; 0: as the base draws
+    rank: int = 0
+    alpha: float = 0.0  # 0: as the rank, so that every program that reads the adapter agrees on its strength
+    steps: int = 0
+    learning_rate: float = 0.0
+    batch: int = 0
+    seed: int = 0
+    out: Path | None = None
+    replace: bool = False
+    device: str = ""
+    use: str = "internal"
+    reading: str = "strict"
+    rights: Rights | None = None
+    category: str = ""
+    method: str = "lora"  # one of adapter_methods.NAMES
+    targets: str = "all"  # one of adapter_methods.TARGETS
+    optimizer: str = "adamw"  # one of optimizers.NAMES
+    caption_dropout: float = 0.0
+    ema: float = 0.0
+    gradient_checkpointing: bool = False
+    masks: str = "auto"  # one of masks.HOW
+    samples: int = AT_CHECKS  # pictures of the product, and as many of other things, at some checks; 0: none
+    patience: int = PATIENCE  # checks without a better one, after which training ends; 0: never
+    auto: Budget | None = None  # find rank, alpha, learning rate, steps and targets that are not said, within this
+    ignore_blocks: bool = False  # train whatever the check of the photos says
+    domain: str = "apparel"
+    told: Mapping[str, Any] = field(
+        default_factory=dict
+    )  # what the domain wants to know: condition, modality, metadata
+
+
+def checked(request: TrainRequest, rank: int) -> TrainRequest:
+    """The request with its rank and alpha filled in, but for those that are to be found.
+
+    rank  the base's own
+    Raises RequestError for numbers that no training can use, UnknownName.
+    """
+    for name, value in (("--learning-rate", request.learning_rate), ("--alpha", request.alpha)):
+        if not math.isfinite(value) or value < 0:
+            raise RequestError(f"{name} is {value}; wanted a number above 0.")
+    known = {
+        "masks": HOW, "method": adapter_methods.NAMES, "targets": adapter_methods.TARGETS,
+        "optimizer": optimizers.NAMES,
+    }  # fmt: skip
+    for name, names in known.items():
+        if getattr(request, name) not in names:
+            raise UnknownName(f"--{name}", getattr(request, name), names)
+    if not 0 <= request.seed < 2**53:
+        raise RequestError(f"--seed is {request.seed}; wanted a whole number from 0 to 2^53 - 1.")
+    rank = request.rank or rank
+    adapter_methods.require_alpha(request.method, rank, request.alpha)
+    if request.auto:
+        if not (math.isfinite(request.auto.minutes) and request.auto.minutes > 0):
+            raise RequestError(f"--budget is {request.auto.minutes:g} minutes; wanted a number above 0.")
+        return request
+    return replace(request, rank=rank, alpha=request.alpha or float(rank))
+
+
+def settings(request: TrainRequest, module: Any, photos: int) -> Settings:
+    """All numbers of the loop, the base's preset where nothing is said.
+
+    photos  how many are learned from and held out together
+    """
+    rank = request.rank or module.RANK
+    own = adapter_methods.rate(request.method, module.LEARNING_RATE)
+    return Settings(
+        steps=request.steps or module.steps(photos), batch=request.batch or module.BATCH,
+        learning_rate=optimizers.rate(request.optimizer, request.learning_rate, own), seed=request.seed, rank=rank,
+        alpha=request.alpha or float(rank), optimizer=request.optimizer, method=request.method,
+        caption_dropout=request.caption_dropout, ema=request.ema, patience=request.patience, targets=request.targets,
+    )  # fmt: skip
+
+
+def digest(request: TrainRequest, photos: ImageSet, identity: Any) -> str:
+    """One hash of everything that decides the adapter."""
+    told = {
+        "base": identity.sha256, "photos": photos.digest, "captions": [photo.caption for photo in photos.photos],
+        "trigger": request.trigger, "rank": request.rank, "alpha": float(request.alpha), "steps": request.steps,
+        "learning_rate": float(request.learning_rate), "batch": request.batch, "seed": str(request.seed),
+        "category": photos.category,
+        **({"domain": request.domain} if request.domain != "apparel" else {}),
+        **({"size": request.size} if request.size else {}),
+        **({"auto": asdict(request.auto)} if request.auto else {}),
+        **identity.control_hash(),
+        **chosen(request),
+    }  # fmt: skip
+    return hashlib.sha256(canonical_json(told).encode()).hexdigest()
+
+
+def chosen(request: TrainRequest) -> dict[str, Any]:
+    """The ways of training that are not the usual ones."""
+    usual = {entry.name: entry.default for entry in fields(TrainRequest)}
+    return {name: getattr(request, name) for name in DECIDING if getattr(request, name) != usual[name]}
+
+
+def folder(request: TrainRequest, photos: ImageSet) -> Path:
+    """Where the adapter goes. Raises RequestError for a name that is none."""
+    name = request.name or photos.folder.resolve().name
+    if any(sign in name for sign in "/\\:<>") or name in ("", ".", ".."):
+        raise RequestError(f"'{name}' cannot name an adapter. Give a plain word with --name.")
+    return request.out or Path("adapters") / name
