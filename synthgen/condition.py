@@ -9,7 +9,7 @@ import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from synthgen import deidentify, modalities, train, training_report
+from synthgen import deidentify, modalities, train, training_crew, training_report
 from synthgen.card import NAME
 from synthgen.errors import RequestError
 from synthgen.train import TrainRequest
@@ -46,8 +46,9 @@ def fit(request: TrainRequest, case: Case) -> Path:
             listed = deidentify.write(error.taken, place / FINDINGS)
             training_report.say("\n".join(deidentify.said(error.taken, listed)))
             raise
-        listed = deidentify.write(taken, place / FINDINGS)
-        training_report.say("\n".join(deidentify.said(taken, listed)))
+        if training_crew.is_main():
+            listed = deidentify.write(taken, place / FINDINGS)
+            training_report.say("\n".join(deidentify.said(taken, listed)))
         told = {
             "condition": case.condition, "modality": case.modality, "taken_in": True,
             "left_out": {"held_back": len(taken.held_back), "unreadable": len(taken.unreadable)},

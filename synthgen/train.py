@@ -35,6 +35,8 @@ from synthgen import (
     run_lock,
     text_length,
     training_card,
+    training_crew,
+    training_logs,
     training_material,
     training_measures,
     training_report,
@@ -46,6 +48,7 @@ from synthgen.errors import RequestError, SynthgenError, UnfitAdapter
 from synthgen.masks import Mask, Masks
 from synthgen.progress import Progress
 from synthgen.training_check import choice
+from synthgen.training_crew import Crew
 from synthgen.training_loop import Loop, Material
 from synthgen.training_material import Lesson
 from synthgen.training_measures import UNRELATED, Samples, Scene
@@ -90,7 +93,7 @@ class _Ready:
     def load(self) -> Any:
         """The base, at the size that is trained."""
         base = self.module.load(self.identity, self.request.device)
-        base.size = self.request.size or base.size
+        base.size, base.precision = self.request.size or base.size, self.request.precision
         return base
 
 
@@ -110,19 +113,32 @@ def fit(request: TrainRequest) -> Path:
     A finished adapter of the same request is left as it is; an unfinished one is gone on with.
     Raises RequestError (photos, names), Refused (a licence says no), UnfitAdapter (the folder holds another training).
     """
-    ready = _ready(request)
+    if request.auto:
+        training_crew.require_alone("--auto")
+    crew = training_crew.present(request.device)
+    with crew.quiet():
+        return _fitted(_ready(request), crew)
+
+
+def _fitted(ready: _Ready, crew: Crew) -> Path:
     digest, folder = ready.digest, training_request.folder(ready.request, ready.photos)
-    lock = run_lock.hold(folder)
+    lock = run_lock.hold(folder) if crew.main else None
     try:
-        if _already(folder, digest, request.replace):
-            news = _restate(folder, ready.photos)
-            training_report.say(f"{folder} is already trained on these photos; {news}.")
+        done = crew.main and _already(folder, digest, ready.request.replace)
+        if crew.agreed(done):
+            if crew.main:
+                news = _restate(folder, ready.photos)
+                training_report.say(f"{folder} is already trained on these photos; {news}.")
             return folder
         lesson, base = ready.lesson(digest), ready.load()
-        checkpoint.prepare(folder, digest)
-        _train(base, ready, lesson, folder)
+        if crew.main:
+            checkpoint.prepare(folder, digest)
+            _train(base, ready, lesson, folder, crew)
+        else:
+            _help(base, ready, lesson, folder, crew)
     finally:
-        lock.release()
+        if lock is not None:
+            lock.release()
     return folder
 
 
@@ -131,6 +147,7 @@ def tune(request: TrainRequest, place: Path | None = None) -> tuple[Path, tuning
 
     The same again goes on where it was left. Raises what `fit` raises.
     """
+    training_crew.require_alone("finding settings")
     ready = _ready(replace(request, auto=request.auto or Budget()))
     name = training_request.folder(replace(ready.request, out=None), ready.photos).name
     place = place or Path(f"{name}-tuning")
@@ -267,24 +284,29 @@ def _restate(folder: Path, photos: ImageSet) -> str:
     return f"its card now states the licence '{photos.rights.license}' and the rights given"
 
 
-def _prepare(base: Any, lesson: Lesson, request: TrainRequest) -> _Prepared:
+def _divided(base: Any, lesson: Lesson, request: TrainRequest) -> tuple[list[Photo], list[Photo], Material]:
     kept = private_photos.joined([photo for photo in lesson.photos.photos if not photo.duplicate_of])
     train, held = photo_split.divide(kept, request.seed)
     training_report.say(f"{len(train)} photos to learn from, {len(held)} held out")
     material = training_material.make(base, train, held, lesson, request.seed)
-    scene = Scene(base, held, lesson.domain.unrelated(lesson.taught, UNRELATED), request.seed)
     if request.gradient_checkpointing:
         base.denoiser.enable_gradient_checkpointing()
+    return train, held, material
+
+
+def _prepare(base: Any, lesson: Lesson, request: TrainRequest) -> _Prepared:
+    train, held, material = _divided(base, lesson, request)
+    scene = Scene(base, held, lesson.domain.unrelated(lesson.taught, UNRELATED), request.seed)
     return _Prepared(train, held, material, scene)
 
 
-def _photos(prepared: _Prepared) -> int:
-    return len({photo.path for photo in (*prepared.train, *prepared.held)})
+def _count(train: list[Photo], held: list[Photo]) -> int:
+    return len({photo.path for photo in (*train, *held)})
 
 
 def _find(base: Any, ready: _Ready, prepared: _Prepared, place: Path) -> tuning.Found:
     """Settings for these photos, found by trials in this place."""
-    preset = training_request.settings(ready.request, ready.module, _photos(prepared))
+    preset = training_request.settings(ready.request, ready.module, _count(prepared.train, prepared.held))
     space = tuning.space(ready.request, ready.module, preset)
     budget = ready.request.auto or Budget()
     found = tuning.find(tuning.Bench(base, prepared.material, prepared.scene), preset, space, budget, place)
@@ -292,13 +314,20 @@ def _find(base: Any, ready: _Ready, prepared: _Prepared, place: Path) -> tuning.
     return found
 
 
-def _train(base: Any, ready: _Ready, lesson: Lesson, folder: Path) -> None:
+def _help(base: Any, ready: _Ready, lesson: Lesson, folder: Path, crew: Crew) -> None:
+    """What a process does that is not the first: its share of every step; the rest is that one's."""
+    train, held, material = _divided(base, lesson, ready.request)
+    settings = training_request.settings(ready.request, ready.module, _count(train, held))
+    Loop(base, material, settings, crew).run(folder)
+
+
+def _train(base: Any, ready: _Ready, lesson: Lesson, folder: Path, crew: Crew) -> None:
     began, request, taught = time.monotonic(), ready.request, lesson.taught
     prepared = _prepare(base, lesson, request)
     train, held, material, scene = prepared.train, prepared.held, prepared.material, prepared.scene
     private_photos.remember(folder, train, held, base.size)
     before = training_report.test_pictures(base, lesson.domain, taught, request.seed)
-    settings, told = training_request.settings(request, ready.module, _photos(prepared)), {}
+    settings, told = training_request.settings(request, ready.module, _count(train, held)), {}
     if request.auto:
         tuning.require_place(folder / TUNING, ready.of_study, anew=True)
         found = _find(base, ready, prepared, folder / TUNING)
@@ -307,8 +336,9 @@ def _train(base: Any, ready: _Ready, lesson: Lesson, folder: Path) -> None:
         (folder / "report").mkdir(exist_ok=True)
         tuning.write(folder / "report", found)
     training_report.say(f"{settings.steps} steps of {settings.batch}")
-    loop = Loop(base, material, settings)
-    losses = loop.run(folder, [Samples(scene, folder, request.samples)])
+    loop, logs = Loop(base, material, settings, crew), training_logs.Logs(request.log, folder, settings)
+    losses = loop.run(folder, [Samples(scene, folder, request.samples), logs])
+    logs.close()
     training_report.say(choice(losses.checks, material.held_units, settings.steps, material.apart))
     attack = membership.attack(base, train, held, folder, request.seed) if any(photo.group for photo in train) else {}
     after = training_report.test_pictures(base, lesson.domain, taught, request.seed)
@@ -326,7 +356,7 @@ def _train(base: Any, ready: _Ready, lesson: Lesson, folder: Path) -> None:
     _save_last(base, loop, losses, folder)
     base.save_adapter(folder)
     course = training_card.Course(
-        settings, material, losses, scene.before, drawn, _photos(prepared), effect, time.monotonic() - began,
+        settings, material, losses, scene.before, drawn, _count(train, held), effect, time.monotonic() - began,
         base.device, attack, told,
     )  # fmt: skip
     adapters.save(folder, training_card.make(folder.name, request, lesson, base.identity, course))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ import numpy as np
 from synthgen import checkpoint, optimizers
 from synthgen.progress import Progress
 from synthgen.training_check import Check, stalled
+from synthgen.training_crew import Crew
 
 PRESERVED_PER_BATCH = 2  # pictures of the class, drawn by the base itself, that must not change
 CHECKED = 12  # learned photos that a check looks at
@@ -52,12 +53,15 @@ class Watch:
 class Loop:
     """The steps themselves. Stateless in its randomness: step k draws from (seed, k)."""
 
-    def __init__(self, base: Any, material: Material, settings: checkpoint.Settings) -> None:
+    def __init__(self, base: Any, material: Material, settings: checkpoint.Settings, crew: Crew | None = None) -> None:
+        """crew  the processes that train together; None: this one alone"""
         import torch
 
         self.base, self.material, self.settings = base, material, settings
+        self.crew = crew or Crew()
         torch.manual_seed(settings.seed)
         self.parameters = base.add_adapter(settings.rank, settings.alpha, settings.method, settings.targets)
+        self.crew.same(self.parameters)
         self.optimizer = optimizers.build(settings.optimizer, self.parameters.values(), settings.learning_rate)
         if hasattr(self.optimizer, "train"):
             self.optimizer.train()
@@ -70,7 +74,9 @@ class Loop:
         watches  each is told of every step and check, and may end the training at a check
         what     what the line of progress calls it
         """
+        self.crew.wait()  # all read the same checkpoint
         losses, first = checkpoint.load(folder, self.parameters, self.optimizer)
+        watches = watches if self.crew.main else ()
         if not losses.checks:
             losses.note(self.check(0), self.parameters)
         self.averages = losses.averages
@@ -85,8 +91,10 @@ class Loop:
                 if (step + 1) % self.epoch == 0 or last:
                     with self._judged():
                         losses.note(self.check(step + 1), self.parameters)
-                        losses.ended = any([watch.checked(self, losses) for watch in watches])
-                    checkpoint.save(folder, step + 1, self.parameters, self.optimizer, losses)
+                        ended = any([watch.checked(self, losses) for watch in watches])
+                    losses.ended = self.crew.agreed(ended)
+                    if self.crew.main:
+                        checkpoint.save(folder, step + 1, self.parameters, self.optimizer, losses)
                 progress.step(1, f"loss {losses.training[-1]:.3f}, held-out {losses.checks[-1].loss:.4f}")
         with self._judged():
             losses.keep_last(self.parameters)
@@ -102,11 +110,13 @@ class Loop:
             group["lr"] = self.settings.learning_rate * share
         loss = self.step_loss(step)
         self.optimizer.zero_grad()
-        loss.backward()
+        if loss.requires_grad:  # a process may have no row of a small batch
+            loss.backward()
+        told = self.crew.mean(self.parameters, loss)
         torch.nn.utils.clip_grad_norm_(self.parameters.values(), 1.0)
         self.optimizer.step()
         self._average(step)
-        return float(loss.item())
+        return told
 
     def _average(self, step: int) -> None:
         """The mean of the weights over the steps, the latest counting most; its memory grows as training does."""
@@ -136,7 +146,10 @@ class Loop:
                 checkpoint.put(self.parameters, trained)
 
     def step_loss(self, step: int) -> Any:
-        """Loss of one batch: the product's views, and the class as the base itself sees it."""
+        """Loss of one batch: the product's views, and the class as the base itself sees it.
+
+        Of several processes, each has the loss of its rows; the mean over the processes is that of the batch.
+        """
         import torch
 
         rng = np.random.default_rng([self.settings.seed, step, 5])
@@ -144,15 +157,23 @@ class Loop:
         chosen = torch.from_numpy(rng.integers(len(self.material.latents), size=product))
         drawn = self._draw(self.material.latents[chosen], self.material.words[self._said(chosen, step)], rng)
         where = None if self.material.where is None else self.material.where[chosen]
-        loss = self.base.loss(*drawn, where).mean()
+        loss = self._mean(self.base.loss, drawn, where)
         kept = torch.from_numpy(rng.integers(len(self.material.kept_latents), size=PRESERVED_PER_BATCH))
-        return (
-            loss
-            + 0.5
-            * self.base.preservation_loss(
-                *self._draw(self.material.kept_latents[kept], self.material.kept_words[kept], rng)
-            ).mean()
-        )
+        others = self._draw(self.material.kept_latents[kept], self.material.kept_words[kept], rng)
+        return loss + 0.5 * self._mean(self.base.preservation_loss, others)
+
+    def _mean(self, of: Callable[..., Any], drawn: tuple[Any, ...], where: Any = None) -> Any:
+        """The mean error of drawn rows; of several processes, this one's part of it times their number."""
+        import torch
+
+        more = () if where is None else (where,)
+        if self.crew.size == 1:
+            return of(*drawn, *more).mean()
+        count, rows = len(drawn[0]), self.crew.mine(len(drawn[0]))
+        if not rows:
+            return torch.zeros((), device=drawn[0].device)
+        taken = torch.tensor(rows)
+        return of(*(part[taken] for part in (*drawn, *more))).sum() * (self.crew.size / count)
 
     def _said(self, chosen: Any, step: int) -> Any:
         """Rows of `words` for these views; the last row is no words at all, for the share that is learned without."""
@@ -187,10 +208,16 @@ class Loop:
         import torch
 
         rng = np.random.default_rng([self.settings.seed, 77])
-        total = torch.zeros(len(latents))
+        taken = torch.tensor(self.crew.mine(len(latents)), dtype=torch.long)
+        total = torch.zeros(len(taken))
+        latents_here, words_here = latents[taken], words[taken]
+        where_here = None if where is None else where[taken]
         for time_share in CHECK_TIMES:
-            noise = torch.from_numpy(rng.standard_normal(tuple(latents.shape), dtype=np.float32)).to(latents.device)
-            moment = torch.full((len(latents),), int(time_share * self.base.train_steps), device=latents.device)
-            with torch.no_grad():
-                total += self.base.loss(latents, words, moment, noise, where).float().cpu()
-        return tuple(round(float(value), 6) for value in total / len(CHECK_TIMES))
+            noise = torch.from_numpy(rng.standard_normal(tuple(latents.shape), dtype=np.float32))[taken]
+            moment = torch.full((len(taken),), int(time_share * self.base.train_steps), device=latents.device)
+            if len(taken):
+                with torch.no_grad():
+                    told = self.base.loss(latents_here, words_here, moment, noise.to(latents.device), where_here)
+                total += told.float().cpu()
+        found = [round(float(value), 6) for value in total / len(CHECK_TIMES)]
+        return tuple(self.crew.gathered(found, len(latents)))

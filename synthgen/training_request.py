@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from synthgen import adapter_methods, optimizers
+from synthgen import adapter_methods, optimizers, precision, training_logs
 from synthgen.checkpoint import Settings
 from synthgen.errors import RequestError, UnknownName
 from synthgen.masks import HOW
@@ -18,7 +18,9 @@ from synthgen.training_measures import AT_CHECKS
 from synthgen.types import ImageSet, Rights
 
 PATIENCE = 5
-DECIDING = ("method", "targets", "optimizer", "caption_dropout", "ema", "masks", "patience")  # said where not usual
+DECIDING = (  # what is said where it is not the usual
+    "method", "targets", "optimizer", "caption_dropout", "ema", "masks", "patience", "precision",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,8 @@ class TrainRequest:
     caption_dropout: float = 0.0
     ema: float = 0.0
     gradient_checkpointing: bool = False
+    precision: str = "auto"  # one of precision.NAMES
+    log: tuple[str, ...] = ()  # trackers, of training_logs.NAMES
     masks: str = "auto"  # one of masks.HOW
     samples: int = AT_CHECKS  # pictures of the product, and as many of other things, at some checks; 0: none
     patience: int = PATIENCE  # checks without a better one, after which training ends; 0: never
@@ -90,6 +94,8 @@ def checked(request: TrainRequest, rank: int) -> TrainRequest:
         raise RequestError(f"--seed is {request.seed}; wanted a whole number from 0 to 2^53 - 1.")
     rank = request.rank or rank
     adapter_methods.require_alpha(request.method, rank, request.alpha)
+    request = replace(request, precision=precision.wanted(request.precision))
+    training_logs.require(request.log)
     if request.auto:
         if not (math.isfinite(request.auto.minutes) and request.auto.minutes > 0):
             raise RequestError(f"--budget is {request.auto.minutes:g} minutes; wanted a number above 0.")

@@ -43,7 +43,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ROOMS,
     ("engines",),
     ("base_pull", "base_facts", "train", "training_loop", "training_material", "training_measures",
-     "training_request", "training_card", "tuning", "tuning_report",
+     "training_request", "training_card", "training_logs", "training_crew", "tuning", "tuning_report",
      "condition",
      "training_report", "generate", "adapter_choice", "evaluate", "report", "selfcheck", "evaluation_sets",
      "evaluation_parts", "export", "ingest", "verify", "revoke", "export_quarantine",

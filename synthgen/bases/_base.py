@@ -32,6 +32,7 @@ class Base:
         self.parts, self.controlnets = pipe, dict(controlnets)
         self.size = family.side(identity)  # px; what is trained at, and what is drawn where nothing else is said
         self.train_steps = STEPS
+        self.precision = "auto"  # of training, one of precision.NAMES
         self.mode = MODES[identity.memory]
         for part in (*self.models(), *self.controlnets.values()):
             part.to("cpu" if self.mode.offload else device)
@@ -144,7 +145,7 @@ class Base:
 
     def _predict(self, latents: Any, words: Any, timesteps: Any, noise: Any) -> Any:
         noisy, moment = self.process.mix(latents, noise, timesteps)
-        with precision.autocast(self.device):
+        with precision.autocast(self.device, self.precision):
             return self.family.predict(self, noisy, moment, words).float()
 
     def _error(self, found: Any, wanted: Any, timesteps: Any, where: Any = None) -> Any:

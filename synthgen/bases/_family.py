@@ -298,7 +298,9 @@ class Family(ABC):
             raise RequestError(f"--memory {identity.memory}: this processor does not compute in bfloat16. Say full.")
         if mode.offload and where == "cpu":
             raise RequestError("--memory offload keeps parts in main memory, and here all is there. Say lean.")
-        torch.set_num_threads(os.cpu_count() or 1)  # results differ in their last bits between thread counts
+        together = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # processes that share this machine's cores
+        # results differ in their last bits between thread counts
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) // together))
         pipe = self.open(identity)
         return Base(self, identity, pipe, self.open_controlnets(identity), where)
 

@@ -82,6 +82,12 @@ HOW = (  # how the one loop trains, whatever it learns from
         default=5,
         help="End after so many checks without a better one; 0: never. The best is kept.",
     ),
+    click.option(
+        "--mixed-precision",
+        "precision",
+        default="auto",
+        help="auto (bf16 where it is faster, or as accelerate launch says), no, or bf16.",
+    ),
     click.option("--ignore-blocks", is_flag=True, help="Train even where the check of the photos blocks."),
     click.option("--device", default="", show_default="found by itself", help="cuda, mps or cpu."),
     use,
@@ -104,6 +110,12 @@ WHERE = (
         type=Whole(0, "pictures"),
         default=3,
         help="Pictures of the product, and of other things, drawn at some checks for the report; 0: none.",
+    ),
+    click.option(
+        "--log",
+        multiple=True,
+        show_default=False,
+        help="Tell steps and checks to tensorboard (in report/logs), wandb, mlflow, ... as installed; repeats.",
     ),
 )
 BUDGET = (
@@ -173,11 +185,7 @@ def train_product(images: Path, per_folder: bool, as_json: bool, **given: Any) -
     stated = {key: given.pop(key) for key in RIGHTS}
     options = budgeted({key: value for key, value in given.items() if value is not None})
     folders = _each(images, stated, options) if per_folder else [_train(images, stated, options)]
-    if as_json:
-        echo_json({"adapters": folders})
-    else:
-        for folder in folders:
-            click.echo(folder)
+    _tell(folders, as_json)
 
 
 @command(
@@ -232,10 +240,20 @@ def train_condition(
 
     case = journey.Case(condition, modality, metadata, normal, mask_markers)
     folder = journey.fit(TrainRequest(images=images, rights=rights_of(images, stated), **options), case)
+    _tell([folder], as_json)
+
+
+def _tell(folders: list[Path], as_json: bool) -> None:
+    """The result, once where several processes trained together."""
+    from synthgen import training_crew
+
+    if not training_crew.is_main():
+        return
     if as_json:
-        echo_json({"adapters": [folder]})
+        echo_json({"adapters": folders})
     else:
-        click.echo(folder)
+        for folder in folders:
+            click.echo(folder)
 
 
 def _train(images: Path, stated: dict[str, str], options: dict[str, Any], above: Path | None = None) -> Path:
