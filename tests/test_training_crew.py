@@ -107,7 +107,7 @@ def test_precision_is_as_stated_or_as_the_launch_says(monkeypatch: pytest.Monkey
 
 
 def events(folder: Path) -> list[tuple[str, int, float]]:
-    """(tag, step, value) of every scalar in the event files of a folder; a record is length, checksum, data, checksum."""
+    """(tag, step, value) of every scalar in a folder's event files; a record is length, checksum, data, checksum."""
     from tensorboardX.proto.event_pb2 import Event
 
     found = []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from synthgen.errors import RequestError
 
 
@@ -19,6 +21,14 @@ def device_of(name: str = "") -> str:
     if name.partition(":")[0] not in here:
         raise RequestError(f"--device '{name}' is not on this machine. It has: {', '.join(here)}. Nothing was done.")
     return name
+
+
+def threads() -> int:
+    """How many a process may take: all cores, shared with processes that were launched beside it.
+
+    Results differ in their last bits between thread counts.
+    """
+    return max(1, (os.cpu_count() or 1) // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
 
 
 def quiet() -> None:

@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Any, ClassVar
 
 from synthgen import file_hash, model_folder, precision
-from synthgen.bases._device import device_of, quiet
+from synthgen.bases._device import device_of, quiet, threads
 from synthgen.bases._identity import Control, Identity
 from synthgen.bases._weights import Weights
 from synthgen.errors import RequestError
@@ -285,7 +285,6 @@ class Family(ABC):
 
     def load(self, identity: Identity, device: str = "") -> Any:
         """The base, ready to train an adapter or to draw. device "" takes cuda, mps or cpu, the first that is there."""
-        import os
 
         import torch
 
@@ -298,9 +297,7 @@ class Family(ABC):
             raise RequestError(f"--memory {identity.memory}: this processor does not compute in bfloat16. Say full.")
         if mode.offload and where == "cpu":
             raise RequestError("--memory offload keeps parts in main memory, and here all is there. Say lean.")
-        together = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # processes that share this machine's cores
-        # results differ in their last bits between thread counts
-        torch.set_num_threads(max(1, (os.cpu_count() or 1) // together))
+        torch.set_num_threads(threads())
         pipe = self.open(identity)
         return Base(self, identity, pipe, self.open_controlnets(identity), where)
 
