@@ -89,7 +89,10 @@ def test_an_interrupted_training_ends_bit_for_bit_like_an_undisturbed_one(
         assert json.loads(state.read_text())["step"] == step
         assert not (tmp_path / "again" / "card.toml").exists()
     train.fit(request)
-    assert (tmp_path / "again" / "adapter.safetensors").read_bytes() == (trained / "adapter.safetensors").read_bytes()
+    for same in ("adapter.safetensors", "report/checkpoints.png"):
+        assert (tmp_path / "again" / same).read_bytes() == (trained / same).read_bytes()
+    cards = [adapters.load_card(folder) for folder in (trained, tmp_path / "again")]
+    assert cards[0].losses == cards[1].losses
 
 
 def test_an_adapter_that_learned_nothing_is_refused(toy: Path, tmp_path: Path) -> None:

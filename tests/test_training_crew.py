@@ -8,6 +8,7 @@ import socket
 import struct
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -48,34 +49,47 @@ def options(shirts: Path, toy: Path, out: Path) -> list[object]:
     ]  # fmt: skip
 
 
-def test_two_processes_train_the_adapter_that_one_trains_and_one_goes_on_with_it(toy: Path, tmp_path: Path) -> None:
-    shirts = photos(tmp_path / "shirts", 6)
+@pytest.fixture(scope="module")
+def alone(toy: Path, tmp_path_factory: pytest.TempPathFactory) -> train.TrainRequest:
+    """A training by one process, done."""
+    place = tmp_path_factory.mktemp("alone")
     request = train.TrainRequest(
-        shirts, base=str(toy), batch=BATCH, steps=STEPS, rank=4, learning_rate=5e-3, samples=0, rights=OWN,
-        out=tmp_path / "alone", device="cpu",
+        photos(place / "shirts", 6), base=str(toy), batch=BATCH, steps=STEPS, rank=4, learning_rate=5e-3, samples=0,
+        rights=OWN, out=place / "alone", device="cpu",
     )  # fmt: skip
-    alone = train.fit(request)
-    done = launched(*options(shirts, toy, tmp_path / "crew"))
+    train.fit(request)
+    return request
+
+
+def nearly_the_same(one: Path, other: Path) -> bool:
+    """Whether two adapters have the same weights but for last bits."""
+    ours, theirs = (load_file(folder / "adapter.safetensors") for folder in (one, other))
+    reach = max(float(value.abs().max()) for value in ours.values())
+    return max(float((ours[name] - theirs[name]).abs().max()) for name in ours) < 0.02 * reach
+
+
+def test_two_processes_train_the_adapter_that_one_trains(alone: train.TrainRequest, toy: Path, tmp_path: Path) -> None:
+    assert alone.out is not None
+    done = launched(*options(alone.images, toy, tmp_path / "crew"))
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.splitlines() == [str(tmp_path / "crew")]
     assert done.stderr.count("photos to learn from") == 1
-    cards = [adapters.load_card(folder) for folder in (alone, tmp_path / "crew")]
+    cards = [adapters.load_card(folder) for folder in (alone.out, tmp_path / "crew")]
     assert cards[0].training["digest"] == cards[1].training["digest"]
     assert cards[0].losses["best_validation"] == pytest.approx(cards[1].losses["best_validation"], rel=1e-3)
-    one, other = (load_file(folder / "adapter.safetensors") for folder in (alone, tmp_path / "crew"))
-    gaps = [float((one[name] - other[name]).abs().max()) for name in one]
-    reach = max(float(value.abs().max()) for value in one.values())
-    assert max(gaps) < 0.02 * reach, (max(gaps), reach)
+    assert nearly_the_same(alone.out, tmp_path / "crew")
 
+
+@pytest.mark.slow
+def test_two_processes_go_on_with_what_one_began(alone: train.TrainRequest, toy: Path, tmp_path: Path) -> None:
+    assert alone.out is not None
     state = tmp_path / "parts" / "private" / "checkpoint" / "state.json"
-    parts = train.TrainRequest(**{**vars(request), "out": tmp_path / "parts"})
     with interrupted_once(lambda: state.is_file() and json.loads(state.read_text())["step"] == 20):
-        train.fit(parts)
-    done = launched(*options(shirts, toy, tmp_path / "parts"))
+        train.fit(replace(alone, out=tmp_path / "parts"))
+    done = launched(*options(alone.images, toy, tmp_path / "parts"))
     assert done.returncode == 0, done.stderr[-2000:]
-    other = load_file(tmp_path / "parts" / "adapter.safetensors")
-    assert max(float((one[name] - other[name]).abs().max()) for name in one) < 0.02 * reach
-    again = launched(*options(shirts, toy, tmp_path / "parts"))
+    assert nearly_the_same(alone.out, tmp_path / "parts")
+    again = launched(*options(alone.images, toy, tmp_path / "parts"))
     assert again.returncode == 0 and again.stderr.count("is already trained on these photos") == 1
 
 

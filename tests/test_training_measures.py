@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
-from toy_base import OWN, interrupted_once, photos
+from toy_base import photos
 
-from synthgen import adapters, bases, captions, images, train, training_measures
+from synthgen import adapters, bases, captions, checkpoint, images, training_measures
+from synthgen.checkpoint import Settings
 from synthgen.domains import apparel, medical
-from synthgen.training_measures import AT_CHECKS, Scene, Seen
+from synthgen.training_loop import Loop, Material
+from synthgen.training_measures import AT_CHECKS, Samples, Scene, Seen
 from synthgen.types import Taught
 
 
@@ -82,30 +83,30 @@ def test_prompts_of_other_things_name_neither_the_product_nor_its_kind(domain: A
     assert not any("sks" in text or " shirt" in text or "x-ray" in text for text in said)
 
 
-def test_the_report_shows_the_states_and_marks_the_kept_one_resumed_or_not(toy: Path, tmp_path: Path) -> None:
-    shirts = photos(tmp_path / "shirts", 6)
-
-    def request(out: str) -> train.TrainRequest:
-        return train.TrainRequest(
-            shirts, base=str(toy), steps=60, batch=4, rank=4, rights=OWN, learning_rate=5e-3, out=tmp_path / out
-        )
-
-    whole = train.fit(request("whole"))
-    state = tmp_path / "parts" / "private" / "checkpoint" / "state.json"
-    with interrupted_once(lambda: state.is_file() and json.loads(state.read_text())["step"] == 20):
-        train.fit(request("parts"))
-    assert list(state.parent.glob("seen-*.npz"))
-    parts = train.fit(request("parts"))
-    sheets = [np.asarray(Image.open(folder / "report" / "checkpoints.png")) for folder in (whole, parts)]
-    assert (sheets[0] == sheets[1]).all()
-    assert sheets[0].shape[1] == 2 * AT_CHECKS * 64
-    assert (np.abs(sheets[0].astype(int) - (30, 140, 60)).sum(2) == 0).sum() > 500
-    losses = adapters.load_card(whole).losses
+def test_the_report_shows_the_states_and_marks_the_kept_one(trained: Path) -> None:
+    sheet = np.asarray(Image.open(trained / "report" / "checkpoints.png"))
+    assert sheet.shape[1] == 2 * AT_CHECKS * 64
+    assert (np.abs(sheet.astype(int) - (30, 140, 60)).sum(2) == 0).sum() > 500
+    losses = adapters.load_card(trained).losses
     assert losses["similarity"]["low"] <= losses["similarity"]["value"] <= losses["similarity"]["high"]
-    assert losses["drift"]["value"] > 0 and losses["drift"] == adapters.load_card(parts).losses["drift"]
-    without = train.fit(train.TrainRequest(**{**vars(request("none")), "samples": 0}))
-    assert (without / "adapter.safetensors").read_bytes() == (whole / "adapter.safetensors").read_bytes()
-    assert Image.open(without / "report" / "checkpoints.png").height < sheets[0].shape[0]
+    assert losses["drift"]["value"] > 0
+
+
+def test_looking_on_changes_no_weight(scene: Scene, tmp_path: Path) -> None:
+    import torch
+
+    rows = torch.randn(4, 4, 8, 8, generator=torch.Generator().manual_seed(1))
+    words = scene.base.encode_texts(["a photo of a sks shirt"] * 4 + [""])
+    material = Material(rows, words, rows[:2], words[:2], rows[:2], words[:2], (0, 1), (0, 1), True)
+    found = []
+    for name, each in (("drawn", AT_CHECKS), ("blind", 0)):
+        loop = Loop(scene.base, material, Settings(20, 3, 5e-3, 0, 4, 4.0))
+        checkpoint.prepare(tmp_path / name, "x")
+        loop.run(tmp_path / name, [Samples(scene, tmp_path / name, each)])
+        found.append([value.detach().clone() for value in loop.parameters.values()])
+        scene.base.drop_adapter()
+    assert all((one == other).all() for one, other in zip(*found, strict=True))
+    assert [len(training_measures.kept(tmp_path / name)) for name in ("drawn", "blind")] == [1, 0]
 
 
 def test_states_are_compared_on_the_prompts_that_all_have() -> None:

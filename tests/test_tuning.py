@@ -96,7 +96,7 @@ def test_more_trials_may_be_added_and_another_study_is_refused(
 
 
 def test_auto_trains_what_it_found_as_if_it_had_been_asked_for(shirts: Path, toy: Path, tmp_path: Path) -> None:
-    request = asked(shirts, toy, trials=2, out=tmp_path / "auto")
+    request = asked(shirts, toy, trials=2, steps=20, out=tmp_path / "auto")
     folder = train.fit(request)
     card = adapters.load_card(folder)
     assert card.training["tuned"].startswith("trial ") and card.training["targets"] == "attention"

@@ -149,10 +149,8 @@ def budgeted(options: dict[str, Any]) -> dict[str, Any]:
     """The options with --auto, --budget and --trials as one. Raises UsageError for a budget of nothing."""
     from synthgen.training_request import Budget
 
-    wanted, limits = (
-        options.pop("auto"),
-        {"minutes": options.pop("budget", None), "trials": options.pop("trials", None)},
-    )
+    wanted = options.pop("auto")
+    limits = {"minutes": options.pop("budget", None), "trials": options.pop("trials", None)}
     limits = {name: value for name, value in limits.items() if value is not None}
     if not wanted and limits:
         raise click.UsageError("--budget and --trials go with --auto.")
