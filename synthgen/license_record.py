@@ -7,6 +7,7 @@ does not say is `unknown`.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -33,9 +34,12 @@ ROWS = (*RIGHTS, *(f"output_train_{what}" for what in TRAINED))
 LISTS = ("aliases", "notices", "prohibited_uses", "share_alike")
 EVIDENCE = ("primary", "second-hand")
 BINDS = ("contract", "copyright")
-TEXTS = ("id", "name", "version", "source", "link", "evidence", "verified_on", "text_sha256", "binds", "notice_text",
-         "prohibited_uses_clause", "revenue_clause")  # fmt: skip
+TEXTS = ("id", "name", "version", "source", "link", "evidence", "verified_on", "text_sha256", "text_source", "binds",
+         "notice_text", "prohibited_uses_clause", "revenue_clause")  # fmt: skip
 KEYS = (*TEXTS, *LISTS, "revenue_threshold_usd", "conditions", "rights", "flags")
+
+
+_DIGEST = re.compile(r"([0-9a-f]{64})?\Z")
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,8 @@ class License:
     link: str
     evidence: str  # "primary": the text itself was read; "second-hand": somebody's account of it
     verified_on: str  # ISO date
-    text_sha256: str  # of the licence text, where `source` states it
+    text_sha256: str  # of the licence's text, where the text may be handed on and was at hand
+    text_source: str  # which file that is
     binds: str  # "copyright": its conditions reach no further than copyright does; "contract": they bind who accepts
     revenue_threshold_usd: int | None
     revenue_clause: str
@@ -130,6 +135,8 @@ def _record(path: Path, own: bool) -> License:
     for key, wanted in (("evidence", EVIDENCE), ("binds", BINDS)):
         if texts[key] not in wanted:
             problems.append(f"{path}: {key} is {table.get(key)!r}; wanted {' or '.join(map(repr, wanted))}.")
+    if bool(texts["text_sha256"]) != bool(texts["text_source"]) or not _DIGEST.match(str(texts["text_sha256"])):
+        problems.append(f"{path}: text_sha256 wants 64 hexadecimal digits, and text_source the file that they are of.")
     threshold = table.get("revenue_threshold_usd")
     if threshold is not None and (not isinstance(threshold, int) or isinstance(threshold, bool) or threshold < 0):
         problems.append(f"{path}: revenue_threshold_usd is {threshold!r}; wanted a whole number.")

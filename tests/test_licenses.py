@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import tomllib
 from datetime import date
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synthgen import licenses, resources
+from synthgen import file_hash, licenses, resources
 from synthgen.errors import Refused, RequestError, UnknownName
 from synthgen.types import Asset
 
@@ -185,8 +186,10 @@ def test_every_record_names_its_source_and_its_evidence(name):
     assert record.source
     assert record.evidence in licenses.EVIDENCE
     assert set(licenses.RIGHTS) <= set(written["rights"])
-    if record.text_sha256:
-        assert record.text_sha256 in record.source, "a digest without a source"
+    assert bool(record.text_sha256) == bool(record.text_source), "a digest without a source"
+    at_hand = Path("/" + record.text_source.partition(" /")[2])
+    if record.text_source.startswith("Debian") and at_hand.is_file():
+        assert file_hash.sha256(at_hand) == record.text_sha256
     if record.evidence == "primary":
         assert date.fromisoformat(record.verified_on) <= date.today()
     for right, grant in record.rights.items():
@@ -207,7 +210,7 @@ def test_a_broken_record_tells_all_that_is_wrong(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "licenses").mkdir()
     (tmp_path / "licenses" / "bad.toml").write_text(
-        'id = "Bad"\nname = "Bad"\nsource = "x"\nevidence = "hearsay"\nnotcies = []\n'
+        'id = "Bad"\nname = "Bad"\nsource = "x"\nevidence = "hearsay"\ntext_sha256 = "abc"\nnotcies = []\n'
         '[rights]\nrun = { answer = "yes" }\noutput_publsh = { answer = "allow" }\n'
         'run_commercial = { answer = "conditional", clause = "2" }\n'
     )
@@ -216,4 +219,5 @@ def test_a_broken_record_tells_all_that_is_wrong(tmp_path, monkeypatch):
     text = str(failure.value)
     assert "Did you mean 'notices'?" in text
     assert "Did you mean 'output_publish'?" in text
+    assert "text_sha256 wants 64 hexadecimal digits" in text
     assert "'hearsay'" in text and "'yes'" in text and "'conditional' needs conditions" in text

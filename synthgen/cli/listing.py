@@ -201,6 +201,7 @@ def _show_license(name: str, as_json: bool) -> None:
         return
     facts = {
         "source": record.source, "link": record.link, "evidence": record.evidence, "verified on": record.verified_on,
+        "text sha256": record.text_sha256, "of": record.text_source,
         "other names": ", ".join(record.aliases), "binds by": record.binds,
         "share-alike": ", ".join(record.share_alike), "notices": "; ".join(record.notices),
         "prohibited uses": ", ".join(record.prohibited_uses), "by clause": record.prohibited_uses_clause,
