@@ -88,6 +88,7 @@ class GenerateRequest:
     prompt_writer: str = ""
     certificate: Path | None = None  # PEM chain to sign with, and its key; the local one where there is none
     key: Path | None = None
+    sign_with: str = ""  # a command that signs in place of the key
 
 
 @dataclass(frozen=True)
@@ -141,7 +142,9 @@ def run(request: GenerateRequest) -> RunResult:
         return RunResult(place, len(ready.jobs), 0, 0, 0, ready.verdict, cells)
     if remark := licenses.remark(ready.verdict):
         adapter_choice.say(remark)
-    who = signing.identity(request.certificate, request.key)
+    who = signing.identity(
+        request.certificate, request.key, signing.command(request.sign_with) if request.sign_with else None
+    )
     marker = marks.Marker(who, request.publish_prompts, request.prompt_writer)
     described = {**plan.described(ready.plan), "count": len(ready.jobs)}
     with contextlib.ExitStack() as held:

@@ -103,6 +103,8 @@ class Marker:
                 builder = c2pa.Builder(json.dumps(manifest), _context(json.dumps(SIGN)))
                 builder.sign(signing.signer(self._who), MIME[kind], io.BytesIO(plain), signed)
         except c2pa.C2paError as error:
+            if cause := signing.failure(self._who):
+                raise cause from error
             raise RequestError(f"the picture could not be signed with this certificate ({error}).") from error
         return signed.getvalue()
 

@@ -1,4 +1,6 @@
-"""With whose key pictures are signed: a local authority made on first use, or the user's own certificate.
+"""With whose key pictures are signed: that of a local authority, made on first use, or the user's own.
+
+The user's own key is a file, or stays in a safe or with a service that is asked for each signature.
 
 SYNTHGEN_HOME/signing/ = ca.pem and ca.key (the authority, 20 years), signer.pem (key and chain of the leaf, 10 years;
 one file, so that the two always fit). Files with keys are 0600. Nobody but the owner of this folder trusts the
@@ -10,6 +12,9 @@ from __future__ import annotations
 
 import functools
 import os
+import shlex
+import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,6 +24,9 @@ from synthgen import resources
 from synthgen.errors import RequestError, SynthgenError
 
 CERTIFICATE, KEY = "SYNTHGEN_CERTIFICATE", "SYNTHGEN_KEY"  # environment variables with the user's own files
+COMMAND = "SYNTHGEN_SIGN_WITH"  # and with a command that signs in place of a key file
+COMMAND_SECONDS = 60
+Sign = Callable[[bytes], bytes]  # what is to be signed -> its signature, as `Identity.algorithm` makes it
 CA_DAYS, LEAF_DAYS, RENEW_DAYS = 20 * 365, 10 * 365, 30
 LIMIT_BYTES = 1 << 20
 # What a signer's certificate may be for: e-mail protection (which readers accept by default), documents, C2PA claims.
@@ -27,27 +35,65 @@ PURPOSES = ("1.3.6.1.5.5.7.3.4", "1.3.6.1.5.5.7.3.36", "1.3.6.1.4.1.62558.2.1")
 
 @dataclass(frozen=True)
 class Identity:
-    """A certificate chain and the key of its first certificate."""
+    """A certificate chain, and the key of its first certificate or what signs with that."""
 
     algorithm: str  # as C2PA calls it: es256, es384, es512, ed25519, ps256
     chain: bytes  # PEM, the signer's certificate first
-    key: bytes = field(repr=False)  # PEM, PKCS 8, not encrypted
+    key: bytes = field(default=b"", repr=False)  # PEM, PKCS 8, not encrypted
+    sign: Sign | None = field(default=None, repr=False)  # asked where there is no key
 
 
-def identity(certificate: Path | None = None, key: Path | None = None) -> Identity:
+def identity(certificate: Path | None = None, key: Path | None = None, sign: Sign | None = None) -> Identity:
     """The user's own certificate where one is given or named by the environment, else the local one.
 
+    sign  signs in place of a key: C2PA's algorithm for the certificate's key, over the very bytes that it gets;
+          of elliptic curves r and s side by side or as DER
     Raises RequestError for files that do not fit, SynthgenError where SYNTHGEN_HOME cannot be written.
     """
-    chosen = certificate or _named(CERTIFICATE), key or _named(KEY)
-    if chosen[0] is None and chosen[1] is None:
+    chain, secret = certificate or _named(CERTIFICATE), key or (None if sign else _named(KEY))
+    if sign is None and key is None and (text := os.environ.get(COMMAND, "")):
+        sign, secret = command(text), None
+    if chain is None and secret is None and sign is None:
         return _local()
-    if chosen[0] is None or chosen[1] is None:
+    if chain is None or (secret is None) == (sign is None):
         raise RequestError(
-            "a certificate needs its key and a key its certificate. Give --certificate and --key, or set "
-            f"{CERTIFICATE} and {KEY}. Nothing was made."
+            "a certificate needs its key, or a command that signs with it, and not both. Give --certificate with --key "
+            f"or --sign-with, or set {CERTIFICATE} with {KEY} or {COMMAND}. Nothing was made."
         )
-    return _own(chosen[0], chosen[1])
+    return _own(chain, secret) if secret is not None else _elsewhere(chain, sign)
+
+
+def command(text: str) -> Sign:
+    """A program that signs: what is to be signed on its standard input, the signature on its output. Run by no shell.
+
+    Raises RequestError for a text that is no command line.
+    """
+    try:
+        words = shlex.split(text)
+    except ValueError as error:
+        raise RequestError(f"--sign-with '{text}' is no command line ({error}). Nothing was made.") from error
+    if not words:
+        raise RequestError("--sign-with wants a command. Nothing was made.")
+
+    def sign(data: bytes) -> bytes:
+        try:
+            done = subprocess.run(
+                words, input=data, capture_output=True, timeout=COMMAND_SECONDS, check=False, start_new_session=True
+            )  # a session of its own: Ctrl-C ends the run after this picture, not the signature in the middle
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise _not_signed(words[0], str(error)) from error
+        if done.returncode or not done.stdout:
+            said = done.stderr.decode("utf-8", "replace").strip() or "it said nothing"
+            raise _not_signed(words[0], f"exit code {done.returncode}: {said.splitlines()[-1][:200]}")
+        return done.stdout
+
+    return sign
+
+
+def _not_signed(program: str, why: str) -> SynthgenError:
+    return SynthgenError(
+        f"'{program}' of --sign-with gave no signature ({why}). What is finished is kept; the same command goes on."
+    )
 
 
 def anchors(trust: tuple[Path, ...] = ()) -> bytes:
@@ -66,11 +112,30 @@ def signer(who: Identity) -> Any:
     return _signer(who, os.getpid())
 
 
+def failure(who: Identity) -> Exception | None:
+    """Why the last signature that was asked for elsewhere failed, told once: the library passes on only that it did."""
+    return _FAILED.pop(who, None)
+
+
+_FAILED: dict[Identity, Exception] = {}
+
+
 @functools.lru_cache(maxsize=4)
 def _signer(who: Identity, process: int) -> Any:
     import c2pa
 
+    def asked(data: bytes) -> bytes:
+        try:
+            assert who.sign is not None
+            return who.sign(data)
+        except Exception as error:
+            _FAILED[who] = error
+            return b""
+
     try:
+        if who.sign is not None:
+            kind = c2pa.C2paSigningAlg[who.algorithm.upper()]
+            return c2pa.Signer.from_callback(asked, kind, who.chain.decode("ascii"), None)
         return c2pa.Signer.from_info(c2pa.C2paSignerInfo(who.algorithm.encode("ascii"), who.chain, who.key, None))
     except c2pa.C2paError as error:
         raise RequestError(
@@ -208,11 +273,10 @@ def _ends_soon(chain: bytes) -> bool:
 
 def _own(certificate: Path, key: Path) -> Identity:
     """The user's files, when the key is the certificate's and the certificate is valid today."""
-    from cryptography import x509
     from cryptography.hazmat.primitives import serialization
 
     chain, secret = _certificates(certificate), _read(key)
-    leaf, spki = x509.load_pem_x509_certificate(chain), serialization.PublicFormat.SubjectPublicKeyInfo
+    leaf, spki = _leaf(chain, certificate), serialization.PublicFormat.SubjectPublicKeyInfo
     try:
         loaded: Any = serialization.load_pem_private_key(secret, None)
     except (ValueError, TypeError) as error:
@@ -222,28 +286,42 @@ def _own(certificate: Path, key: Path) -> Identity:
     der = serialization.Encoding.DER
     if loaded.public_key().public_bytes(der, spki) != leaf.public_key().public_bytes(der, spki):
         raise RequestError(f"{key} is not the key of the first certificate in {certificate}. Nothing was made.")
+    return Identity(_algorithm(leaf.public_key(), certificate), chain, _pem(loaded))
+
+
+def _elsewhere(certificate: Path, sign: Sign | None) -> Identity:
+    """The user's certificate, whose key is not here. Whether the two fit is seen when something is signed."""
+    chain = _certificates(certificate)
+    return Identity(_algorithm(_leaf(chain, certificate).public_key(), certificate), chain, sign=sign)
+
+
+def _leaf(chain: bytes, path: Path) -> Any:
+    """The signer's certificate. Raises RequestError where it is not valid today."""
+    from cryptography import x509
+
+    leaf = x509.load_pem_x509_certificate(chain)
     if not leaf.not_valid_before_utc <= datetime.now(UTC) <= leaf.not_valid_after_utc:
         raise RequestError(
-            f"{certificate} is valid from {leaf.not_valid_before_utc:%Y-%m-%d} to {leaf.not_valid_after_utc:%Y-%m-%d}, "
+            f"{path} is valid from {leaf.not_valid_before_utc:%Y-%m-%d} to {leaf.not_valid_after_utc:%Y-%m-%d}, "
             "not today. Nothing was made."
         )
-    return Identity(_algorithm(loaded, key), chain, _pem(loaded))
+    return leaf
 
 
 def _algorithm(key: Any, path: Path) -> str:
     """The signature that C2PA knows for this kind of key. Raises RequestError where it knows none."""
     from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
-    if isinstance(key, ed25519.Ed25519PrivateKey):
+    if isinstance(key, ed25519.Ed25519PublicKey):
         return "ed25519"
-    if isinstance(key, rsa.RSAPrivateKey) and key.key_size >= 2048:
+    if isinstance(key, rsa.RSAPublicKey) and key.key_size >= 2048:
         return "ps256"
     curves = {"secp256r1": "es256", "secp384r1": "es384", "secp521r1": "es512"}
-    if isinstance(key, ec.EllipticCurvePrivateKey) and key.curve.name in curves:
+    if isinstance(key, ec.EllipticCurvePublicKey) and key.curve.name in curves:
         return curves[key.curve.name]
     raise RequestError(
-        f"{path} is a key that C2PA has no signature for. Wanted: EC on P-256, P-384 or P-521, Ed25519, or RSA of 2048 "
-        "bits or more. Nothing was made."
+        f"{path} is for a key that C2PA has no signature for. Wanted: EC on P-256, P-384 or P-521, Ed25519, or RSA of "
+        "2048 bits or more. Nothing was made."
     )
 
 

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import stat
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from marked_run import benchmark, marker  # noqa: F401
 from PIL import Image
 
 from synthgen import marks, png_file, provenance, signing
-from synthgen.errors import RequestError
+from synthgen.errors import RequestError, SynthgenError
 from synthgen.types import Job, Picture
 
 GOLDEN = Path(__file__).parent / "golden" / "manifest.json"
@@ -180,6 +181,58 @@ def test_ones_own_certificate_signs_and_is_trusted(tmp_path, monkeypatch, kind, 
     monkeypatch.setenv(signing.KEY, str(key))
     assert signing.identity().chain == chain.read_bytes()
     assert marks.examine(data, signing.anchors()).state == "Trusted"
+
+
+SIGNER = """
+import pathlib, sys
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, padding
+
+key = serialization.load_pem_private_key(pathlib.Path(sys.argv[1]).read_bytes(), None)
+data = sys.stdin.buffer.read()
+if isinstance(key, ec.EllipticCurvePrivateKey):
+    made = key.sign(data, ec.ECDSA(hashes.SHA384()))
+elif hasattr(key, "key_size"):
+    made = key.sign(data, padding.PSS(padding.MGF1(hashes.SHA256()), 32), hashes.SHA256())
+else:
+    made = key.sign(data)
+sys.stdout.buffer.write(made)
+"""
+
+
+@pytest.mark.parametrize("kind", ["ec", "ed25519", "rsa"])
+def test_a_key_that_never_leaves_its_safe_signs_by_a_command(tmp_path, monkeypatch, kind):
+    chain, key = own_certificate(tmp_path, signing.PURPOSES[0], kind)
+    (tmp_path / "sign.py").write_text(SIGNER)
+    by_command = f"'{sys.executable}' '{tmp_path / 'sign.py'}' '{key}'"
+    who = signing.identity(chain, sign=signing.command(by_command))
+    assert who.key == b""
+    data = marks.Marker(who).mark(PICTURE.pixels, LINEAGE)
+    assert marks.examine(data, signing.anchors((chain,))).state == "Trusted"
+    monkeypatch.setenv(signing.CERTIFICATE, str(chain))
+    monkeypatch.setenv(signing.COMMAND, by_command)
+    again = marks.Marker(signing.identity()).mark(PICTURE.pixels, LINEAGE)
+    assert marks.examine(again, signing.anchors()).state == "Trusted"
+
+
+def test_a_command_that_does_not_sign_is_told_with_its_own_words(tmp_path):
+    chain, key = own_certificate(tmp_path, signing.PURPOSES[0])
+    for text, words in (
+        (f"'{sys.executable}' -c 'import sys; sys.exit(\"the safe is locked\")'", "exit code 1: the safe is locked"),
+        (str(tmp_path / "none"), "No such file"),
+        (f"'{sys.executable}' -c 'pass'", "it said nothing"),
+    ):
+        with pytest.raises(SynthgenError, match=words):
+            marks.Marker(signing.identity(chain, sign=signing.command(text)))
+    forged = signing.command(f"'{sys.executable}' -c 'print(1)'")
+    with pytest.raises(RequestError, match="readers would refuse"):
+        marks.Marker(signing.identity(chain, sign=forged))
+    with pytest.raises(RequestError, match="and not both"):
+        signing.identity(chain, key, forged)
+    with pytest.raises(RequestError, match="and not both"):
+        signing.identity(sign=forged)
+    with pytest.raises(RequestError, match="is no command line"):
+        signing.command("'open")
 
 
 def test_certificates_that_cannot_do_it_are_refused_with_why(tmp_path):

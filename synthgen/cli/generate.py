@@ -127,6 +127,13 @@ FOLDER = click.Path(path_type=Path)
     "--certificate", type=FOLDER, default=None, show_default="a local one", help="Sign with this PEM certificate chain."
 )
 @click.option("--key", type=FOLDER, default=None, show_default="a local one", help="The certificate's key in PEM form.")
+@click.option(
+    "--sign-with",
+    default="",
+    show_default=False,
+    metavar="COMMAND",
+    help="A program that signs, bytes in, signature out, where the key cannot leave its safe.",
+)
 @click.option("--strict", is_flag=True, help="Let every gate reject, not only those for blank and broken pictures.")
 @click.option("--dry-run", is_flag=True, help="Show the plan and the licence verdict; load nothing, write nothing.")
 @click.option("--device", default="", show_default="found by itself", help="cuda, mps or cpu.")
