@@ -31,7 +31,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from synthgen import marks, plan, png_file, provenance, signing, store, verify
+from synthgen import marks, plan, png_file, provenance, rooms, signing, store, verify, watermark
 from synthgen.perceptual_hash import distance, perceptual_hash
 from synthgen.types import Job, Picture, Recipe, Verdict
 
@@ -55,12 +55,12 @@ def drawn(job: Job, size: int) -> Picture:
     return Picture(job, np.asarray(patches.resize((size, size), Image.Resampling.BICUBIC)))
 
 
-def make_run(folder: Path, count: int, size: int, marker: marks.Marker) -> None:
-    """A finished run of marked pictures."""
+def make_run(folder: Path, count: int, size: int, marker: marks.Marker, invisible: str = "") -> None:
+    """A finished run of marked pictures, with an invisible mark in them where one is named."""
     asked = plan.Request(RECIPE, count, 0, (), category="shirt")
     with store.Run.open(folder, plan.described(asked)) as run:
         for job in run.pending(plan.jobs(asked, lambda wanted: f"a secret prompt, {wanted['pose']}")):
-            picture = drawn(job, size)
+            picture = watermark.marked(drawn(job, size), invisible)
             record = provenance.record(picture, CONTEXT)
             run.add(picture, record, marker.mark(picture.pixels, record))
         run.finish()
@@ -145,6 +145,56 @@ def without_manifest_and_retold(data: bytes, seed: int) -> bytes:
     image = Image.open(io.BytesIO(data))
     lineage = {**(marks.examine(data, b"").lineage or {}), "system": {"name": "a camera", "version": "1"}}
     return provenance.encoded(np.asarray(image), {**lineage, "id": provenance.lineage_id(lineage)}, "PNG")
+
+
+def pixels_saved(quality: int, scale: float = 1.0, gain: float = 1.0) -> Callable[[Any], Any]:
+    """What is left of pixels that were made brighter, scaled down and up again, and saved as JPEG."""
+
+    def attack(pixels: Any) -> Any:
+        image = Image.fromarray(pixels)
+        size = image.size
+        image = image.point(lambda value: round(min(255.0, value * gain)))
+        if scale != 1:
+            small = image.resize((round(size[0] * scale), round(size[1] * scale)), Image.Resampling.LANCZOS)
+            image = small.resize(size, Image.Resampling.LANCZOS)
+        buffer = io.BytesIO()
+        image.save(buffer, "JPEG", quality=quality)
+        return np.asarray(Image.open(io.BytesIO(buffer.getvalue())))
+
+    return attack
+
+
+WATERMARK_ATTACKS: dict[str, Callable[[Any], Any]] = {
+    "nothing": lambda pixels: pixels,
+    "JPEG 85": pixels_saved(85),
+    "JPEG 60": pixels_saved(60),
+    "half as wide and back, JPEG 85": pixels_saved(85, scale=0.5),
+    "5 % darker, JPEG 85": pixels_saved(85, gain=0.95),
+}
+
+
+def watermarks(count: int) -> dict[str, Any]:
+    """Each invisible mark: how far it changes 256 px pictures, its cost, and how many pictures it names after what."""
+    found: dict[str, Any] = {}
+    for name in rooms.members("watermarks"):
+        member, costs, errors = rooms.member("watermarks", name), [], []
+        named: Counter[str] = Counter()
+        jobs = plan.jobs(plan.Request(RECIPE, count, 2, ()), lambda _: "x")
+        lineages = [{"watermark": {"name": name, "payload": job.id}} for job in jobs]
+        for place, job in enumerate(jobs):
+            pixels = drawn(job, 256).pixels
+            began = time.process_time()
+            marked = member.embed(pixels, watermark.bits(job.id, member.BITS))
+            costs.append((time.process_time() - began) * 1000)
+            errors.append(float(np.mean((pixels.astype(float) - marked) ** 2)))
+            for attack, made in WATERMARK_ATTACKS.items():
+                named[attack] += watermark.named(made(marked), lineages) == place
+        decibels = 10 * np.log10(255**2 / np.array(errors))
+        found[name] = {
+            "pictures": count, "named_after": {attack: named[attack] for attack in WATERMARK_ATTACKS},
+            "psnr_db_least": round(float(decibels.min()), 1), "cpu_ms": round(statistics.median(costs), 2),
+        }  # fmt: skip
+    return found
 
 
 def attacks() -> dict[str, tuple[Attack, str]]:
@@ -250,6 +300,7 @@ def main() -> None:
             "attacks": found,
             "cpu_ms": costs(min(given.count, 200), marker),
             "bits_of_256": looks(min(given.count, 300)),
+            "watermarks": watermarks(min(given.count, 100)),
         }
     given.out.parent.mkdir(parents=True, exist_ok=True)
     given.out.write_text(json.dumps(figures, indent=2) + "\n")

@@ -35,6 +35,7 @@ from synthgen import (
     rooms,
     signing,
     sweep,
+    watermark,
 )
 from synthgen.card import taught as taught_by
 from synthgen.conditioners import pose
@@ -88,6 +89,7 @@ class GenerateRequest:
     prompt_writer: str = ""
     certificate: Path | None = None  # PEM chain to sign with, and its key; the local one where there is none
     key: Path | None = None
+    watermark: str = ""  # a member of watermarks; "": none
     sign_with: str = ""  # a command that signs in place of the key
 
 
@@ -184,6 +186,7 @@ def _prepare(request: GenerateRequest) -> Prepared:
     recipe = recipe_choice.chosen(request, cards, module.settings(identity))
     recipe = replace(recipe, settings={**recipe.settings, **guides.settings(conditions)})
     recipe_choice.check_size(int(recipe.settings["size"]), module.SIDE_STEP, identity.id)
+    watermark.check(request.watermark, request.use, int(recipe.settings["size"]), into is not None)
     about = licensee.circumstances(licenses.Circumstances(request.reading))
     assets = [*_assets(identity, cards, request), *guides.assets(conditions), *(retouch.assets(into) if into else [])]
     verdict = licenses.require(assets, request.use, about=about)
@@ -206,6 +209,7 @@ def _prepare(request: GenerateRequest) -> Prepared:
         **identity.control_hash(),
         **guides.hashes(conditions),
         **({"into": into.digest} if into else {}),
+        **({"watermark": request.watermark} if request.watermark else {}),
         **{f"adapter {number} on": fit for number, fit in enumerate(fits) if fit != lora_fit.EXACT},
         **{f"adapter {number}": card.weights_sha256 for number, card in enumerate(cards)},
         **{f"pose {item.name}": sha256(item.points.tobytes()).hexdigest() for item in own},
@@ -297,7 +301,7 @@ def _make(store: Run, ready: Prepared, request: GenerateRequest, marker: marks.M
             jobs = [_at(job, attempt) for job in group if store.rejections(job) >= attempt]
             for pictures in engine.draw(jobs, wanted):
                 for picture in pictures:
-                    settled = images.greyed(picture) if ready.grey else picture
+                    settled = watermark.marked(images.greyed(picture) if ready.grey else picture, request.watermark)
                     _judge(store, settled, judges, context, marker, progress)
     for remark in [gate.finish() for _, gate, _ in judges if hasattr(gate, "finish")]:
         adapter_choice.say(remark)

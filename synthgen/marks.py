@@ -2,7 +2,7 @@
 
 A mark says who made a picture as long as it is there. Whoever re-saves the file takes it off, and a manifest of his own
 is "Valid" too: only a signature under a pinned authority counts, and the store knows a picture without its marks.
-There is no invisible watermark: it changes the pixels, and none is proof against drawing the picture again.
+An invisible mark in the pixels is no business of this module, see `synthgen.watermark`.
 """
 
 from __future__ import annotations
@@ -82,14 +82,16 @@ class Marker:
             {"label": ENCODING, "data": encoding, "kind": "Json"},
             {"label": MINING, "data": {"entries": _mining(lineage)}},
         ]
-        return self._signed(plain, kind, assertions)
+        return self._signed(plain, kind, assertions, str(lineage["digital_source_type"]))
 
-    def _signed(self, plain: bytes, kind: str, assertions: list[dict[str, Any]]) -> bytes:
+    def _signed(
+        self, plain: bytes, kind: str, assertions: list[dict[str, Any]], source: str = provenance.DIGITAL_SOURCE_TYPE
+    ) -> bytes:
         import c2pa
 
         created = {
             "action": "c2pa.created",
-            "digitalSourceType": provenance.DIGITAL_SOURCE_TYPE,
+            "digitalSourceType": source,
             "when": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
             "softwareAgent": {"name": "synthgen", "version": __version__},
         }

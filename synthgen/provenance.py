@@ -28,6 +28,7 @@ FORMATS = ("PNG", "JPEG", "WEBP")
 JPEG_XMP_BYTES = 65_504  # a JPEG segment has 65,533 bytes, of which the XMP name takes 29
 PRIVATE = ("prompt", "negative_prompt")  # left out of published marks unless asked for
 DIGITAL_SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
+COMPOSITE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"  # drawn into a photo
 _XMP_LINEAGE = re.compile(r"<synthgen:lineage>([^<]*)</synthgen:lineage>")
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -57,7 +58,7 @@ def record(picture: Picture, context: Context, judgements: Sequence[Judgement] =
     body = {
         "schema": SCHEMA,
         "synthetic": True,
-        "digital_source_type": DIGITAL_SOURCE_TYPE,
+        "digital_source_type": COMPOSITE if picture.guide.into else DIGITAL_SOURCE_TYPE,
         "system": {"name": "synthgen", "version": __version__},
         "versions": context.versions,
         **({"notice": context.notice} if context.notice else {}),
@@ -68,6 +69,7 @@ def record(picture: Picture, context: Context, judgements: Sequence[Judgement] =
         "settings": context.settings,
         **({"drawn": picture.drawn} if picture.drawn else {}),
         **({"guides": picture.guide.told} if picture.guide.told else {}),
+        **({"watermark": picture.watermark} if picture.watermark else {}),
         "job": {"id": job.id, "index": job.index, "attempt": job.attempt, "category": job.category},
         "prompt": job.prompt,
         "prompt_sha256": _text_sha256(_plain(job.prompt)),

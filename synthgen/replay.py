@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from synthgen import adapters, bases, guides, images, provenance, retouch, store
+from synthgen import adapters, bases, guides, images, provenance, retouch, store, watermark
 from synthgen.errors import RequestError, UnknownName
 from synthgen.ledger import Ledger
 from synthgen.types import AdapterUse, Guide, Job, Picture
@@ -68,6 +68,7 @@ def picture(file: Path, places: Places | None = None, device: str = "") -> Repla
     made = _draw(loaded, lineage, guide, int(drawn.get("batch", 1)), int(drawn.get("row", 0)))
     if drawn.get("grey"):
         made = images.greyed(made)
+    made = watermark.marked(made, str(lineage.get("watermark", {}).get("name", "")))
     return _compared(file, lineage, made.pixels)
 
 

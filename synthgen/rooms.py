@@ -13,7 +13,7 @@ from types import ModuleType
 
 from synthgen.errors import UnknownName
 
-ROOMS = ("bases", "conditioners", "domains", "gates", "exporters", "evaluators", "engines")
+ROOMS = ("bases", "conditioners", "domains", "gates", "exporters", "evaluators", "watermarks", "engines")
 
 
 def members(room: str) -> dict[str, str]:

@@ -131,6 +131,7 @@ class Picture:
     pixels: Any  # (h, w, 3) uint8 sRGB numpy array
     guide: Guide = field(default_factory=Guide)
     drawn: Mapping[str, Any] = field(default_factory=dict)  # device, batch, row in it, batch_tolerance_levels
+    watermark: Mapping[str, str] = field(default_factory=dict)  # name and payload of an invisible mark in the pixels
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from synthgen import image_file, marks, png_file, provenance, signing, store
+from synthgen import image_file, marks, png_file, provenance, signing, store, watermark
 from synthgen.errors import RequestError, UnreadableImage
 from synthgen.ledger import EVENT, UNFINISHED, Ledger
 from synthgen.perceptual_hash import NEAR, distance, perceptual_hash
@@ -98,13 +98,23 @@ class _Known:
         self.pixels = {entry.text("pixel_sha256"): entry for entry in self.entries}
 
     def match(self, file: _File) -> tuple[_Entry | None, str]:
-        """The line of a picture, and by what it was found: lineage, pixels, or looks."""
+        """The line of a picture, and by what it was found: lineage, pixels, watermark, or looks."""
         if file.pixel_sha256 in self.pixels:
             return self.pixels[file.pixel_sha256], "pixels"
         if file.lineage_id in self.lineages:
             return self.lineages[file.lineage_id], "lineage"
+        if marked := self._marked(file.pixels):
+            return marked, "watermark"
         near = self._nearest(file.pixels)
         return near, "looks" if near else ""
+
+    def _marked(self, pixels: Any) -> _Entry | None:
+        """The line whose invisible mark a picture holds."""
+        told = [entry for entry in self.entries if (entry.line.get("lineage") or {}).get("watermark")]
+        place = (
+            watermark.named(pixels, [entry.line["lineage"] for entry in told]) if told and pixels is not None else None
+        )
+        return None if place is None else told[place]
 
     def _nearest(self, pixels: Any) -> _Entry | None:
         if pixels is None:
@@ -238,6 +248,9 @@ def _unsigned(file: _File, entry: _Entry | None, how: str, expected: _Entry | No
     """A sound picture file without a manifest."""
     if how == "pixels":
         return _said(file.name, "stripped", "its manifest is gone; the store has its pixels", entry)
+    if how == "watermark":
+        why = "its manifest is gone and its pixels differ; the invisible mark in them names one of the store"
+        return _said(file.name, "stripped", why, entry)
     if how == "looks" and entry:
         apart = distance(perceptual_hash(file.pixels), entry.text("perceptual_hash"))
         why = f"its manifest is gone and its pixels differ; it looks like one of the store ({apart} of 256 bits apart)"

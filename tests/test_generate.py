@@ -253,3 +253,36 @@ def test_a_picture_is_made_again_with_the_adapters_of_its_record_and_no_others(
     assert replay.picture(file, replay.Places(base=str(toy), adapter=[str(trained)])).status == replay.SAME
     with pytest.raises(RequestError, match="--adapter FOLDER"):
         replay.picture(file, replay.Places(base=str(toy)))
+
+
+def test_an_invisible_mark_is_recorded_read_and_drawn_again(trained: Path, toy: Path, tmp_path: Path) -> None:
+    from synthgen import replay, watermark
+    from synthgen.watermarks import blocks
+
+    wanted = asked(trained, toy, tmp_path / "run", count=2, size=128, watermark="blocks")
+    generate.run(wanted)
+    for line in store.read(tmp_path / "run"):
+        told, file = line["lineage"]["watermark"], tmp_path / "run" / line["file_name"]
+        assert told == {"name": "blocks", "payload": line["job_id"]}
+        assert np.array_equal(blocks.read(np.asarray(Image.open(file))), watermark.bits(told["payload"], blocks.BITS))
+    assert replay.picture(file, replay.Places(base=str(toy), adapter=[str(trained)])).status == replay.SAME
+    plain = generate.run(replace(wanted, watermark="", out=None, dry_run=True))
+    assert plain.folder.name != generate.run(replace(wanted, out=None, dry_run=True)).folder.name
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ({"use": "dataset-release"}, "are there to be learned from"),
+        ({"use": "medical-evaluation"}, "are there to be learned from"),
+        ({"size": 64}, "needs pictures of 128 px"),
+        ({"watermark": "blcks"}, "did you mean 'blocks'"),
+    ],
+)
+def test_no_invisible_mark_goes_where_it_would_do_harm(
+    trained: Path, toy: Path, tmp_path: Path, said: dict[str, Any], words: str
+) -> None:
+    wanted = asked(trained, toy, tmp_path / "run", count=2, **{"size": 128, "watermark": "blocks", **said})
+    with pytest.raises(RequestError, match=words):
+        generate.run(wanted)
+    assert not (tmp_path / "run").exists()

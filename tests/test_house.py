@@ -18,7 +18,7 @@ from synthgen.cli import synthgen as program
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 PACKAGE = REPOSITORY / "synthgen"
-ROOMS = ("bases", "conditioners", "domains", "gates", "exporters", "evaluators")
+ROOMS = ("bases", "conditioners", "domains", "gates", "exporters", "evaluators", "watermarks")
 
 # Imports fall and never climb. A name stands for the module and for all that lies in it.
 FLOORS: tuple[tuple[str, ...], ...] = (
@@ -46,7 +46,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
      "training_request", "training_card", "training_logs", "training_crew", "tuning", "tuning_report",
      "condition",
      "training_report", "generate", "adapter_choice", "evaluate", "report", "selfcheck", "evaluation_sets",
-     "evaluation_parts", "export", "ingest", "verify", "revoke", "export_quarantine",
+     "evaluation_parts", "export", "ingest", "verify", "revoke", "export_quarantine", "watermark",
      "replay", "sweep", "blend", "guides", "recipe_choice", "retouch"),
     ("cli", "__main__"),
 )  # fmt: skip

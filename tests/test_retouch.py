@@ -13,7 +13,7 @@ import toy_bases
 from PIL import Image
 from toy_base import SIZE_PX
 
-from synthgen import bases, generate, photo_frame, replay, retouch, store, verify
+from synthgen import bases, generate, photo_frame, provenance, replay, retouch, store, verify
 from synthgen.errors import RequestError
 from synthgen.types import Guide, Into, Job
 
@@ -87,6 +87,9 @@ def test_only_the_masked_part_of_a_photo_is_drawn_and_the_record_tells_which_pho
         assert (line["lineage"]["width"], line["lineage"]["height"]) == (WIDE, HIGH)
         (asset,) = (one for one in line["lineage"]["license"]["assets"] if one["kind"] == "reference")
         assert (asset["owner"], asset["license"], asset["consent"]) == ("Acme", "CC-BY-4.0", "signed")
+        assert line["lineage"]["digital_source_type"] == provenance.COMPOSITE
+        marked = (run / line["file_name"]).read_bytes()  # in XMP twice, and in the action of the manifest
+        assert marked.count(b"compositeWithTrainedAlgorithmicMedia") >= 3 and b"/trainedAlgo" not in marked
     assert len(set(inside)) == 4
     assert verify.path(run).good
 

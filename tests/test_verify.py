@@ -7,8 +7,10 @@ import shutil
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 from marked_run import benchmark, marker, pictures, run  # noqa: F401
+from PIL import Image
 
 from synthgen import signing, store, verify
 from synthgen.errors import RequestError
@@ -73,3 +75,20 @@ def test_the_command_exits_with_3_and_names_what_is_wrong(run, synthgen):  # noq
     told = json.loads(out)
     assert "altered" in json.dumps(told)
     assert victim.stem in json.dumps(told)
+
+
+def test_an_invisible_mark_names_a_picture_whose_looks_are_gone(marker, tmp_path):  # noqa: F811
+    place = tmp_path / "runs" / "marked"
+    benchmark.make_run(place, 6, 256, marker, "blocks")
+    assert verify.path(place).good
+    victim = pictures(place)[2]
+    pixels = np.asarray(Image.open(victim)).copy()
+    pixels[:130] = np.random.default_rng(0).integers(0, 256, pixels[:130].shape, dtype=np.uint8)  # half is painted over
+    Image.fromarray(pixels).save(tmp_path / "found.jpg", quality=90)
+    found = verify.path(tmp_path / "found.jpg", stores=(place,)).findings[0]
+    assert found.status == "stripped" and "invisible mark" in found.reason
+    line = next(line for line in store.read(place) if Path(line["file_name"]).name == victim.name)
+    assert found.lineage_id == line["lineage_id"] and line["lineage"]["watermark"]["payload"] == victim.stem
+    plain = tmp_path / "runs" / "plain"
+    benchmark.make_run(plain, 6, 256, marker)
+    assert verify.path(tmp_path / "found.jpg", stores=(plain,)).findings[0].status == "unknown"

@@ -121,6 +121,13 @@ FOLDER = click.Path(path_type=Path)
     show_default="0.6, with a mask 1",
     help="How much of a photo may change: the share of steps.",
 )
+@click.option(
+    "--watermark",
+    default="",
+    show_default="none",
+    metavar="NAME",
+    help="Put an invisible mark into published pictures: one of `synthgen list watermarks`.",
+)
 @click.option("--publish-prompts", is_flag=True, help="Put the prompts into the pictures' marks too.")
 @click.option("--prompt-writer", default="", show_default=False, help="Who wrote them, for IPTC's AIPromptWriterName.")
 @click.option(

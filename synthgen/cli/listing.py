@@ -16,7 +16,7 @@ from synthgen import resources, rooms, toml_file
 from synthgen.cli.command import as_json, command, echo_json
 from synthgen.errors import RequestError, UnknownName
 
-ROOM_KINDS = {"gates": "gates", "formats": "exporters"}  # kind of thing -> room it lives in
+ROOM_KINDS = {"gates": "gates", "formats": "exporters", "watermarks": "watermarks"}  # kind of thing -> room it lives in
 FOLDER_KINDS = ("adapters", "licenses", "pipelines")
 NOTHING_KEPT = "Nothing was changed."
 
@@ -27,8 +27,8 @@ NOTHING_KEPT = "Nothing was changed."
 def list_members(kind: str, as_json: bool) -> None:
     """List what there is of a KIND, one name a line.
 
-    Kinds: pipelines, bases, adapters, licenses, gates, formats. Your own pipelines/, licenses/ and adapters/ in the
-    current folder come before the shipped ones.
+    Kinds: pipelines, bases, adapters, licenses, gates, formats, watermarks. Your own pipelines/, licenses/ and
+    adapters/ in the current folder come before the shipped ones.
     """
     captions = _captions(kind)
     if as_json:
@@ -123,6 +123,7 @@ def _captions(kind: str) -> dict[str, str]:
         "licenses": _licenses,
         "gates": lambda: rooms.members("gates"),
         "formats": lambda: rooms.members("exporters"),
+        "watermarks": lambda: rooms.members("watermarks"),
     }
     here = files("synthgen")
     known = {
