@@ -6,12 +6,13 @@ export_set.sources -> licenses.require -> export_set.collect -> exporters.check 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from synthgen import (
     __version__,
     copy_report,
     export_card,
+    export_encoding,
     export_rights,
     export_set,
     file_hash,
@@ -56,6 +58,7 @@ class ExportRequest:
     reading: str = "strict"
     split: str = ""  # "80/10/10"; "" is one split, train
     label: str = ""  # "" is category or finding
+    encoding: str = export_encoding.PNG  # or one of export_encoding.KINDS
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,7 @@ def run(request: ExportRequest) -> ExportResult:
     failed leaves nothing behind, and those before it stay.
     """
     formats = tuple(dict.fromkeys(request.formats))
+    export_encoding.check(request.encoding, formats)
     members = {name: rooms.member("exporters", name) for name in formats}
     shares = splits.parse(request.split) if request.split else splits.Shares()
     sources = export_set.sources(request.runs)
@@ -101,13 +105,14 @@ def run(request: ExportRequest) -> ExportResult:
         if name != ZIP:
             member.check(export)
     _say_remarks(export)
-    identity = _identity(export, shares)
+    identity = _identity(export, shares, request.encoding)
     with run_lock.hold(out):
         already = {name: _check_place(out / name, identity) for name in formats}
-        exports = [_export(export, out, name, identity, already[name]) for name in formats if name != ZIP]
-        if ZIP in formats:
-            packed = [name for name in formats if name != ZIP] or [members[ZIP].PACKED]
-            exports.append(_export_zip(export, out, packed, identity, already[ZIP]))
+        with _encoded(export, request.encoding, out, all(already.values())) as ready:
+            exports = [_export(ready, out, name, identity, already[name]) for name in formats if name != ZIP]
+            if ZIP in formats:
+                packed = [name for name in formats if name != ZIP] or [members[ZIP].PACKED]
+                exports.append(_export_zip(ready, out, packed, identity, already[ZIP]))
     return ExportResult(out, tuple(exports), len(export.pictures), export.splits, export.shared, verdict)
 
 
@@ -134,7 +139,25 @@ def _say_remarks(export: ExportSet) -> None:
         _say(f"splits: {export.splits}; still shared between splits: {told or 'nothing that is recorded'}")
 
 
-def _identity(export: ExportSet, shares: splits.Shares) -> str:
+@contextlib.contextmanager
+def _encoded(export: ExportSet, encoding: str, out: Path, done: bool) -> Iterator[ExportSet]:
+    """The set with its pictures in this encoding; copies are kept as long as they are needed."""
+    if encoding == export_encoding.PNG or done:
+        yield export
+        return
+    place, new = out / f".{encoding}{UNFINISHED}", not out.exists()
+    shutil.rmtree(place, ignore_errors=True)
+    try:
+        with Progress(len(export.pictures), f"encode as {encoding}", "pictures") as progress:
+            ready = export_encoding.copies(export, encoding, place, progress.step)
+        yield ready
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+        if new and out.is_dir() and not any(out.iterdir()):
+            out.rmdir()
+
+
+def _identity(export: ExportSet, shares: splits.Shares, encoding: str) -> str:
     """sha256 over what makes an export the same one, whatever its format."""
     told = {
         "schema": SCHEMA,
@@ -143,6 +166,7 @@ def _identity(export: ExportSet, shares: splits.Shares) -> str:
         "label": export.label,
         "shares": shares.wanted,
         "pictures": [[picture.lineage_id, picture.sha256, picture.split] for picture in export.pictures],
+        **({"encoding": encoding} if encoding != export_encoding.PNG else {}),
     }
     return hashlib.sha256(canonical_json(told).encode("utf-8")).hexdigest()
 
@@ -248,7 +272,9 @@ class _Unfinished:
 
 def _finish(export: ExportSet, folder: Path, name: str, places: Places, identity: str) -> None:
     """What every format has beside its pictures; the checksums last, for they are over all the rest."""
-    load = rooms.member("exporters", name).LOAD
+    load = str(rooms.member("exporters", name).LOAD)
+    if export.pictures:
+        load = load.replace('["png"]', f'["{Path(export.pictures[0].name).suffix[1:]}"]')
     texts = {"README.md": export_card.readme(export, name, load)}
     texts |= export_rights.texts(export.name, export.assets, export.verdict)
     texts[BILL] = _bill(export, identity)

@@ -38,13 +38,19 @@ FOLDER = click.Path(path_type=Path)
     metavar="A/B/C",
     help="Parts for train, validation and test. No seed and no pose is in two of them.",
 )
+@click.option(
+    "--encoding",
+    default="png",
+    help="png, as in the run; jpeg or webp for the web: copies signed anew, with the marks of their PNG.",
+)
 @click.option("--label", default="", show_default="category or finding", help="The label that is the class.")
 @as_json
 def export(as_json: bool, **given: Any) -> None:
     """Write runs out as one data set in standard formats.
 
-    Licences are asked again for --use. Each format is a folder with pictures whose bytes are unchanged, labels asked
-    for and measured, README.md, LICENSE, NOTICE, ATTRIBUTION, bom.json, manifest.json and checksums.sha256.
+    Licences are asked again for --use. Each format is a folder with pictures, their bytes unchanged unless --encoding
+    says otherwise, labels asked for and measured, README.md, LICENSE, NOTICE, ATTRIBUTION, bom.json, manifest.json and
+    checksums.sha256.
     """
     from synthgen import export as journey
 

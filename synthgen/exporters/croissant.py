@@ -69,13 +69,15 @@ CONTEXT = {
 }
 CONFORMS_TO = ["http://mlcommons.org/croissant/1.1", "http://mlcommons.org/croissant/RAI/1.0"]
 
+MIMES = {".png": "image/png", ".jpg": "image/jpeg", ".webp": "image/webp"}
+
 
 def check(export: ExportSet) -> None:
     """Every set goes out as Croissant."""
 
 
 def write(export: ExportSet, folder: Path) -> dict[str, tuple[str, str]]:
-    """images/<job_id>.png, metadata.csv, then croissant.json with the table's sha256."""
+    """images/<picture>, metadata.csv, then croissant.json with the table's sha256."""
     places = {}
     for picture in export.pictures:
         places[picture.job_id] = (f"images/{picture.name}", "")
@@ -133,7 +135,7 @@ def _metadata(export: ExportSet, table_sha256: str) -> dict[str, Any]:
             for item in export.assets
         ],
         **_rai(export),
-        "distribution": _distribution(table_sha256),
+        "distribution": _distribution(table_sha256, Path(export.pictures[0].name).suffix),
         "recordSet": [_records(export)],
     }  # fmt: skip
 
@@ -162,7 +164,7 @@ def _rai(export: ExportSet) -> dict[str, Any]:
     }
 
 
-def _distribution(table_sha256: str) -> list[dict[str, Any]]:
+def _distribution(table_sha256: str, suffix: str) -> list[dict[str, Any]]:
     table = {
         "@type": "cr:FileObject",
         "@id": "metadata.csv",
@@ -175,8 +177,8 @@ def _distribution(table_sha256: str) -> list[dict[str, Any]]:
         "@type": "cr:FileSet",
         "@id": "images",
         "name": "images",
-        "encodingFormat": "image/png",
-        "includes": "images/*.png",
+        "encodingFormat": MIMES[suffix],
+        "includes": f"images/*{suffix}",
     }
     return [table, images]
 

@@ -72,7 +72,7 @@ def read(folder: Path) -> Iterator[FoundPicture]:
 def _sample(export: ExportSet, picture: ExportPicture) -> list[tuple[str, bytes]]:
     row = {"file_name": picture.name, **export.cells(picture)}
     return [
-        (f"{picture.job_id}.png", export.data(picture)),
+        (picture.name, export.data(picture)),
         (f"{picture.job_id}.json", json.dumps(row, ensure_ascii=False, sort_keys=True).encode("utf-8")),
         (f"{picture.job_id}.cls", str(export.classes.index(picture.label)).encode("ascii")),
     ]

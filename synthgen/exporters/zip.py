@@ -14,7 +14,7 @@ from pathlib import Path
 from synthgen.errors import RequestError
 
 PACKED = "csv"  # what is packed where no other format is asked for
-STORED = (".png", ".tar", ".parquet")  # packed already; another pass only takes time
+STORED = (".png", ".jpg", ".webp", ".tar", ".parquet")  # packed already; another pass only takes time
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the first moment that the format knows
 MOST_MEMBERS = 2_000_000
 MOST_TIMES = 200  # a file that grows by more than this as it is unpacked was made to fill the disk

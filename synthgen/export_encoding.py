@@ -1,0 +1,67 @@
+"""Pictures of a set in another encoding, for the web: signed copies as JPEG or WebP, each with the marks of its PNG.
+
+A copy's manifest holds the lineage of the PNG and the sha256 of the copy's own pixels, so `synthgen verify` finds it in
+the store. JPEG changes pixels, WebP does not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from synthgen import marks, provenance, signing
+from synthgen.errors import RequestError, UnknownName
+from synthgen.export_set import ExportPicture, ExportSet
+
+PNG = "png"  # as in the run, bytes unchanged
+KINDS = {"jpeg": ("JPEG", ".jpg"), "webp": ("WEBP", ".webp")}
+NOT_FOR = ("dicom",)  # holds pixels, not files
+
+
+def check(encoding: str, formats: tuple[str, ...]) -> None:
+    """Raises UnknownName, and RequestError for a format that has no picture files."""
+    if encoding != PNG and encoding not in KINDS:
+        raise UnknownName("--encoding", encoding, (PNG, *KINDS))
+    unfit = [name for name in formats if name in NOT_FOR]
+    if encoding != PNG and unfit:
+        raise RequestError(
+            f"--encoding {encoding} does not go with --format {unfit[0]}, which holds pixels and no picture files. "
+            "Leave one of them out. Nothing was written."
+        )
+
+
+def copies(export: ExportSet, encoding: str, folder: Path, step: Callable[[], None]) -> ExportSet:
+    """The set with its pictures encoded anew into a folder, signed as `generate` signs where nothing else is said."""
+    if encoding == PNG:
+        return export
+    marker = marks.Marker(signing.identity(), prompts=True)  # a copy tells what its PNG tells, with prompts or without
+    folder.mkdir(parents=True, exist_ok=True)
+    pictures = []
+    for picture in export.pictures:
+        pictures.append(_copy(export, picture, encoding, folder, marker))
+        step()
+    return replace(export, pictures=tuple(pictures))
+
+
+def _copy(
+    export: ExportSet, picture: ExportPicture, encoding: str, folder: Path, marker: marks.Marker
+) -> ExportPicture:
+    kind, ending = KINDS[encoding]
+    whole = export.data(picture)
+    data = marker.mark(_pixels(whole), provenance.read(whole), kind)
+    name = f"{Path(picture.name).stem}{ending}"
+    (folder / name).write_bytes(data)
+    sha256, pixel_sha256 = hashlib.sha256(data).hexdigest(), provenance.pixel_sha256(_pixels(data))
+    return replace(picture, source=folder / name, name=name, sha256=sha256, pixel_sha256=pixel_sha256)
+
+
+def _pixels(data: bytes) -> Any:
+    import numpy as np
+    from PIL import Image
+
+    with Image.open(io.BytesIO(data), formats=provenance.FORMATS) as image:
+        return np.asarray(image.convert("RGB"))
