@@ -12,7 +12,7 @@ import pytest
 from marked_run import benchmark, marker, pictures, run  # noqa: F401
 from PIL import Image
 
-from synthgen import signing, store, verify
+from synthgen import marks, signing, store, verify
 from synthgen.errors import RequestError
 
 
@@ -40,6 +40,9 @@ def test_a_picture_alone_says_that_its_store_is_missing(run, tmp_path, monkeypat
     assert verify.path(Path(found), stores=(run,)).findings[0].status == "ok"
     elsewhere = verify.path(Path(found), trust=(signing._folder() / "ca.pem",))
     assert elsewhere.good
+    benchmark.make_run(Path("runs/another"), 2, 64, marks.Marker(signing.identity()))  # of no account where one trusts
+    assert verify.path(Path(found), trust=(signing._folder() / "ca.pem",)).good
+    assert verify.path(Path(found)).findings[0].status == "unknown"
 
 
 def test_missing_swapped_and_foreign_pictures_are_told_apart(run):  # noqa: F811
