@@ -10,7 +10,8 @@ They follow from how many blocks and layers a UNet's configuration has.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 RESIDUAL = {
@@ -22,6 +23,8 @@ ENDS = {
     "add_embedding.linear_1": "label_emb.0.0", "add_embedding.linear_2": "label_emb.0.2", "conv_in": "input_blocks.0.0",
     "conv_norm_out": "out.0", "conv_out": "out.2",
 }  # fmt: skip
+
+_BLOCK = re.compile(r"(down|up)_blocks\.(\d+)\.(resnets|attentions)\.(\d+)\.")
 
 
 def blocks(unet: Mapping[str, Any]) -> dict[str, str]:
@@ -46,6 +49,25 @@ def blocks(unet: Mapping[str, Any]) -> dict[str, str]:
             place = 2 if up[level].startswith("CrossAttn") else 1
             found[f"up_blocks.{level}.upsamplers.0.conv"] = f"output_blocks.{start + layers}.{place}.conv"
     return found
+
+
+def structure(modules: Iterable[str]) -> dict[str, Any]:
+    """What `blocks` wants to know, as far as the names of a UNet's modules tell it; {} where it has no blocks."""
+    attending: dict[str, dict[int, bool]] = {"down": {}, "up": {}}
+    layers = 0
+    for module in modules:
+        if found := _BLOCK.match(module):
+            kind, level, inner, number = found[1], int(found[2]), found[3], int(found[4])
+            attending[kind][level] = attending[kind].get(level, False) or inner == "attentions"
+            layers = max(layers, number + 1) if (kind, inner) == ("down", "resnets") else layers
+    levels = len(attending["down"])
+    if not levels or not layers or len(attending["up"]) != levels:
+        return {}
+    kinds = {
+        f"{kind}_block_types": ["CrossAttn" if told[level] else "" for level in sorted(told)]
+        for kind, told in attending.items()
+    }
+    return {"block_out_channels": [0] * levels, "layers_per_block": layers, **kinds}
 
 
 def of_unet(module: str, starts: Mapping[str, str]) -> str:

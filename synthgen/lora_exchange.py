@@ -10,13 +10,13 @@ import json
 import os
 import shutil
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from synthgen import __version__, adapters, lora, lora_claims, lora_fit, tensor_file, weights_hash
+from synthgen import __version__, adapters, lora, lora_claims, lora_fit, lora_names, tensor_file, weights_hash
 from synthgen.adapters import WEIGHTS
 from synthgen.card import Card
 from synthgen.errors import RequestError, SynthgenError, UnfitAdapter
@@ -87,7 +87,9 @@ def bring_in(path: Path, base: Base, said: Statement, place: Path) -> tuple[Path
         _same(folder, card)
         return folder, (f"{folder} is already there, from this very file; nothing to do.",)
     _write(folder, found, placed, kinds, base, card)
-    return folder, notes
+    kin = adapters.same_weights(weights_hash.of(folder / WEIGHTS))  # by names of one kind: another layout hides nothing
+    kin = {other: told for other, told in kin.items() if other != name and other not in adapters.same_weights(hashes)}
+    return folder, (*notes, *_kin(kin, card))
 
 
 def _name(name: str) -> str:
@@ -132,10 +134,13 @@ def _notes(found: Lora, hashes: weights_hash.Hashes, card: Card, said: Statement
     claimed = lora_claims.claims(found.metadata).get("license", "")
     if claimed and said.rights.license == "unknown":
         notes.append(f"the file claims the licence '{claimed}'. A claim grants nothing: state it with --license.")
-    for name, other in adapters.same_weights(hashes).items():
+    return (*notes, *_kin(adapters.same_weights(hashes), card))
+
+
+def _kin(found: Mapping[str, Card], card: Card) -> Iterator[str]:
+    for name, other in found.items():
         told = other.license if other.license == card.license else f"{other.license}, not {card.license}"
-        notes.append(f"adapter '{name}' holds the same weights; its card says licence {told}.")
-    return tuple(notes)
+        yield f"adapter '{name}' holds the same weights; its card says licence {told}."
 
 
 def _same(folder: Path, card: Card) -> None:
@@ -201,8 +206,9 @@ def take_out(folder: Path, form: str, target: Path, modelspec: Mapping[str, str]
     alphas = lora.alphas(found)
     names, more = {name: name for name in found.tensors}, {}
     if form == "kohya":
+        two = lora_names.two_encoders(modelspec.get("modelspec.architecture", ""))
         for pair in found.pairs:
-            flat = lora_fit.kohya_name(pair.module)
+            flat = lora_names.of_place(pair.module, two)
             names |= {pair.down: f"{flat}.lora_down.weight", pair.up: f"{flat}.lora_up.weight"}
             more[f"{flat}.alpha"] = ("F32", (), struct.pack("<f", alphas[pair.module]))
     metadata = _told(card, found, alphas, form, modelspec)

@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
+from synthgen import lora_names
 from synthgen.card import Card
 from synthgen.errors import UnfitAdapter
 from synthgen.lora import Lora, Pair
@@ -45,9 +46,9 @@ def place_all(lora: Lora, places: Places, name: str, base: str, own: str = "") -
         )
     found: dict[str, str] = {}
     missing, narrow = [], []
-    flat = _flat(places)
+    flat = lora_names.flat(places)
     for part in lora.parts:
-        place = next((one for one in _names(part.module) if one in places), "") or flat.get(_plain_kohya(part.module))
+        place = next((one for one in _names(part.module) if one in places), "") or flat.get(part.module)
         if not place:
             missing.append(part.module)
         elif wrong := _misfit(lora, part, places[place]):
@@ -84,29 +85,6 @@ def _names(module: str) -> Iterator[str]:
         for start in ("", "unet.", "transformer.", "text_encoder."):
             yield f"{start}{name}"
             yield f"{start}{name}".replace("text_encoder.text_model.", "text_encoder.")  # not there in transformers 5
-
-
-def _flat(places: Places) -> dict[str, str]:
-    """kohya's name of each place; a name that two places share means neither."""
-    found: dict[str, str] = {}
-    for place in places:
-        name = kohya_name(place)
-        found[name] = "" if name in found else place
-    return found
-
-
-def kohya_name(place: str) -> str:
-    """The name that sd-scripts gives a module: unet.mid_block.to_q -> lora_unet_mid_block_to_q."""
-    component, _, inner = place.partition(".")
-    if component == "text_encoder":
-        inner = inner if inner.startswith("text_model.") else f"text_model.{inner}"
-    start = {"unet": "lora_unet", "text_encoder": "lora_te"}.get(component, f"lora_{component}")
-    return f"{start}_{inner}".replace(".", "_")
-
-
-def _plain_kohya(module: str) -> str:
-    """lora_te1_ is what diffusers writes for the only text encoder."""
-    return module.replace("lora_te1_", "lora_te_", 1) if module.startswith("lora_te1_") else module
 
 
 def _misfit(lora: Lora, pair: Pair | Block, weight: tuple[int, ...]) -> str:
