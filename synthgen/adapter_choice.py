@@ -127,6 +127,7 @@ def warn_of_blend(cards: Sequence[Any]) -> None:
         say(f"these adapters share a trigger word and will mix: {names}. Train one with another --trigger.")
 
 
-def say(text: str) -> None:
-    """A line for people."""
-    print(text, file=sys.stderr, flush=True)
+def say(*lines: str) -> None:
+    """Lines for people."""
+    for line in lines:
+        print(line, file=sys.stderr, flush=True)

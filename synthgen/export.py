@@ -42,7 +42,6 @@ from synthgen.provenance import canonical_json
 from synthgen.types import Verdict
 
 SCHEMA = "synthgen.export/1"
-BILL = "bom.json"
 ZIP = "zip"
 Places = Mapping[str, tuple[str, str]]
 
@@ -277,7 +276,7 @@ def _finish(export: ExportSet, folder: Path, name: str, places: Places, identity
         load = load.replace('["png"]', f'["{Path(export.pictures[0].name).suffix[1:]}"]')
     texts = {"README.md": export_card.readme(export, name, load)}
     texts |= export_rights.texts(export.name, export.assets, export.verdict)
-    texts[BILL] = _bill(export, identity)
+    texts[materials.FILE] = _bill(export, identity)
     texts[MANIFEST] = json.dumps(_manifest(export, name, places, identity), indent=1, ensure_ascii=False) + "\n"
     for file_name, text in texts.items():
         (folder / file_name).write_text(text, encoding="utf-8")

@@ -36,8 +36,6 @@ def check(encoding: str, formats: tuple[str, ...]) -> None:
 
 def copies(export: ExportSet, encoding: str, folder: Path, step: Callable[[], None]) -> ExportSet:
     """The set with its pictures encoded anew into a folder, signed as `generate` signs where nothing else is said."""
-    if encoding == PNG:
-        return export
     marker = marks.Marker(signing.identity(), prompts=True)  # a copy tells what its PNG tells, with prompts or without
     folder.mkdir(parents=True, exist_ok=True)
     pictures = []

@@ -32,6 +32,7 @@ from synthgen import (
     remote_run,
     retouch,
     rights_file,
+    rights_report,
     rooms,
     signing,
     sweep,
@@ -169,7 +170,8 @@ def run(request: GenerateRequest) -> RunResult:
             _make(store, ready, request, marker)
             store.finish()
             if ready.sweeps:
-                adapter_choice.say("\n".join(sweep.write(ready.folder, ready.sweeps)))
+                adapter_choice.say(*sweep.write(ready.folder, ready.sweeps))
+        adapter_choice.say(*rights_report.complete(ready.folder))
         return RunResult(place, len(ready.jobs), store.made - already, already, store.rejected, ready.verdict, cells)
 
 
@@ -303,8 +305,7 @@ def _make(store: Run, ready: Prepared, request: GenerateRequest, marker: marks.M
                 for picture in pictures:
                     settled = watermark.marked(images.greyed(picture) if ready.grey else picture, request.watermark)
                     _judge(store, settled, judges, context, marker, progress)
-    for remark in [gate.finish() for _, gate, _ in judges if hasattr(gate, "finish")]:
-        adapter_choice.say(remark)
+    adapter_choice.say(*[gate.finish() for _, gate, _ in judges if hasattr(gate, "finish")])
     short = store.pending(ready.jobs)
     if short:
         raise SynthgenError(_short(ready.folder, short))

@@ -17,6 +17,7 @@ from uuid import NAMESPACE_URL, uuid5
 from synthgen import __version__, licenses
 from synthgen.types import Asset
 
+FILE = "bom.json"
 MODELS = ("base", "adapter", "control")
 SET = "set"
 _SHA256 = re.compile(r"[0-9a-f]{64}\Z")

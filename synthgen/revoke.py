@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ from synthgen import (
     licenses,
     provenance,
     resources,
+    rights_report,
     store,
 )
 from synthgen.card import NAME as CARD
@@ -100,10 +102,21 @@ def apply(asked: Query, places: Sequence[Place]) -> None:
     for place in places:
         if place.kind == RUN:
             store.revoke(place.folder, place.rows, asked.why)
+            _rights_anew(place.folder)
         elif place.kind == EXPORT:
             export_quarantine.take_out(place.folder, [row for row in place.rows if row.get("why") is None], asked.why)
         elif not place.already and not place.shipped:
             _put_away(place.folder)
+
+
+def _rights_anew(run: Path) -> None:
+    """RUN/rights/, where it is there, of what is left; no pictures, no rights to tell."""
+    if not (run / rights_report.FOLDER).is_dir():
+        return
+    if store.read(run):
+        rights_report.rights_files(run)
+    else:
+        shutil.rmtree(run / rights_report.FOLDER)
 
 
 def _of_adapter(text: str) -> Query:

@@ -7,12 +7,12 @@ Exporters take the assets from `assets_of` to ask again for another use, and cop
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
-from synthgen import __version__, licenses, materials, notices, store
+from synthgen import __version__, licensee, licenses, materials, notices, store
 from synthgen.errors import RequestError, SynthgenError
 from synthgen.ledger import write_whole
 from synthgen.licenses import Circumstances
@@ -34,6 +34,14 @@ class RightsFiles:
     verdict: Verdict  # asked anew, for the use that the run was made for
     uncredited: tuple[str, ...]  # paths of assets that must be credited and name nobody
 
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What the user should mend."""
+        return tuple(
+            f"{path} must be credited, and nobody is named: state `credit` in its rights.toml."
+            for path in self.uncredited
+        )
+
 
 @dataclass(frozen=True)
 class _Told:
@@ -46,23 +54,22 @@ class _Told:
     parts: notices.Parts
 
 
-def rights_files(
-    run: Path, out: Path | None = None, today: date | None = None, about: Circumstances | None = None
-) -> RightsFiles:
-    """Write RIGHTS.md, NOTICE, ATTRIBUTION.md and bom.json of a run, each whole or not at all; RUN/rights/ by default.
+def rights_files(run: Path, out: Path | None = None, today: date | None = None) -> RightsFiles:
+    """Write RIGHTS.md, NOTICE, ATTRIBUTION.md and bom.json of a run, each whole or not at all, in this order.
 
-    today  decides in RIGHTS.md what has expired. NOTICE, ATTRIBUTION.md and bom.json depend on the run alone.
-    about  who asks; the reading is that of the run
+    out    RUN/rights/ where nothing is said
+    today  decides in RIGHTS.md what has expired; no other file depends on it
+    Who asks is told by licensee.toml, the reading is that of the run.
     Raises RequestError for what is no run, has no pictures, or has records that were changed; SynthgenError where the
     disk refuses. The run itself is never changed.
     """
-    told, about = _told(run, about or Circumstances())
+    told, about = _told(run)
     day = today or date.today()
     texts = {
         "RIGHTS.md": _page(told, day, about),
         "NOTICE": notices.notice(told.made.name, told.parts),
         "ATTRIBUTION.md": notices.attribution(told.made.name, told.parts),
-        "bom.json": materials.bill(told.made, told.assets),
+        materials.FILE: materials.bill(told.made, told.assets),
     }
     folder = out or run / FOLDER
     try:
@@ -76,6 +83,11 @@ def rights_files(
         ) from error
     verdict = licenses.clear(told.assets, told.made.facts["use"], day, about)
     return RightsFiles(folder, tuple(folder / name for name in texts), verdict, tuple(notices.uncredited(told.parts)))
+
+
+def complete(run: Path) -> tuple[str, ...]:
+    """Write RUN/rights/ where it is not whole yet, and give what the user should mend."""
+    return () if (run / FOLDER / materials.FILE).is_file() else rights_files(run).remarks
 
 
 def assets_of(lines: Sequence[Mapping[str, Any]], where: Path) -> tuple[Asset, ...]:
@@ -100,7 +112,7 @@ def assets_of(lines: Sequence[Mapping[str, Any]], where: Path) -> tuple[Asset, .
     return tuple(found[key] for key in sorted(found))
 
 
-def _told(run: Path, about: Circumstances) -> tuple[_Told, Circumstances]:
+def _told(run: Path) -> tuple[_Told, Circumstances]:
     """What the records tell, and who asks in the reading that they were made in."""
     lines = store.read(run)
     if not lines:
@@ -109,7 +121,7 @@ def _told(run: Path, about: Circumstances) -> tuple[_Told, Circumstances]:
     lineage, created = lines[0]["lineage"], str(store.about(run).get("created", ""))
     frozen = lineage["license"]
     facts = {key: str(frozen[key]) for key in ("use", "verdict", "reading")}
-    about = replace(about, reading=facts["reading"])
+    about = licensee.circumstances(Circumstances(facts["reading"]))
     parts = [(path, asset, licenses.licenses_of(asset, facts["use"], about)) for path, asset in licenses.walk(assets)]
     try:
         datetime.fromisoformat(created)

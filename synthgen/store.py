@@ -2,7 +2,8 @@
 
 RUN/ = metadata.csv, images/<job_id>.png, records.jsonl, run.toml, rejected/, report.html. A line of records.jsonl is
 written after its picture; it holds the lineage with its id, the sha256 of pixels and file, and a perceptual hash.
-`finished = true` in run.toml is written last of all. Pictures that `synthgen revoke` took out stand in quarantine/.
+`finished = true` in run.toml is written last of all; then `generate` adds rights/. Pictures that `synthgen revoke` took
+out stand in quarantine/.
 """
 
 from __future__ import annotations

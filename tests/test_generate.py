@@ -286,3 +286,14 @@ def test_no_invisible_mark_goes_where_it_would_do_harm(
     with pytest.raises(RequestError, match=words):
         generate.run(wanted)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_finished_run_says_what_may_be_done_with_it(trained: Path, toy: Path, tmp_path: Path) -> None:
+    wanted = asked(trained, toy, tmp_path / "run", count=2)
+    generate.run(wanted)
+    place = tmp_path / "run" / "rights"
+    assert sorted(path.name for path in place.iterdir()) == ["ATTRIBUTION.md", "NOTICE", "RIGHTS.md", "bom.json"]
+    assert "| commercial | unknown | no |" in (place / "RIGHTS.md").read_text()
+    shutil.rmtree(place)
+    generate.run(wanted)  # finished, and stopped before this was written
+    assert (place / "bom.json").is_file()

@@ -38,10 +38,11 @@ def test_nothing_is_changed_without_apply(run, synthgen):  # noqa: F811
 @pytest.mark.parametrize("asked", [{"adapter": "shirts"}, {"adapter": "cd" * 6}, {"license": "Apache-2.0"}])
 def test_runs_and_exports_are_emptied_and_verify_says_so(asked, run, tmp_path, synthgen):  # noqa: F811
     export = as_export(run, tmp_path / "export")
+    (run / "rights").mkdir()
     (key, value), *_ = asked.items()
     code, _, _ = synthgen("revoke", f"--{key}", value, "--apply", tmp_path)
     assert code == 0
-    assert not pictures(run) and not list(export.glob("*.png"))
+    assert not pictures(run) and not list(export.glob("*.png")) and not (run / "rights").exists()
     assert len(list((export / store.QUARANTINE).glob("*.png"))) == 8
     assert json.loads((export / "manifest.json").read_text())["pictures"] == []
     assert verify.path(run).good

@@ -132,9 +132,9 @@ def notice(run: Path, out: Path | None, as_json: bool) -> None:
     """
     from synthgen import rights_report
 
-    written = rights_report.rights_files(run, out, about=_circumstances({}))
-    for path in written.uncredited:
-        click.echo(f"{path} must be credited, and nobody is named: state `credit` in its rights.toml.", err=True)
+    written = rights_report.rights_files(run, out)
+    for remark in written.remarks:
+        click.echo(remark, err=True)
     if as_json:
         echo_json(asdict(written))
     else:
