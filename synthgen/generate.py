@@ -40,7 +40,7 @@ from synthgen import (
 )
 from synthgen.card import taught as taught_by
 from synthgen.conditioners import pose
-from synthgen.engines import local
+from synthgen.engines import Work
 from synthgen.errors import SynthgenError
 from synthgen.poses import Pose
 from synthgen.progress import Progress
@@ -84,6 +84,9 @@ class GenerateRequest:
     strict: bool = False
     dry_run: bool = False
     device: str = ""
+    engine: str = "local"  # or "ray"
+    address: str = ""  # of the Ray cluster: "auto", "local", HOST:PORT
+    threads: int = 0  # of one process that draws
     accept_base_change: bool = False
     other_lineage: bool = False
     publish_prompts: bool = False  # in the marks of the pictures; the store has them in any case
@@ -135,6 +138,7 @@ def run(request: GenerateRequest) -> RunResult:
     Raises RequestError, UnfitAdapter or Refused before anything is drawn; SynthgenError where cells stay short.
     """
     ready = _prepare(request)
+    rooms.member("engines", request.engine)  # an engine that is not there is told before anything is made
     cells = plan.cells(ready.jobs)
     place = ready.address.text if ready.address else ready.folder
     if not ready.address:
@@ -273,17 +277,14 @@ def _make(store: Run, ready: Prepared, request: GenerateRequest, marker: marks.M
     Who is in a round follows from the rejections alone, so a resumed run draws the same batches as an undisturbed one.
     """
     settings = ready.recipe.settings
-    base = ready.module.load(ready.identity, request.device)
-    base.attach(ready.uses)
-    facts = RunFacts(ready.folder, ready.uses, settings, request.use, ready.jobs, base.redraw)
-    judges = _judges(ready, facts)
-    if not base.steered and any("pose" in job.requested for job in ready.jobs[:1]):
+    steered = ready.identity.controlnet is not None
+    if not steered and any("pose" in job.requested for job in ready.jobs[:1]):
         adapter_choice.say(
             f"{ready.module.without_control(ready.identity)} Poses are asked for in words only; no keypoints are told."
         )
 
     photos = retouch.Photos(ready.into, int(settings["size"])) if ready.into else None
-    skeletons = base.steered and (ready.into is None or retouch.posed(ready.into, ready.module, ready.conditions))
+    skeletons = steered and (ready.into is None or retouch.posed(ready.into, ready.module, ready.conditions))
     along = guides.Guides(ready.conditions, int(settings["size"]), ready.own_poses)
 
     def steer(job: Job) -> tuple[Job, Guide]:
@@ -291,14 +292,22 @@ def _make(store: Run, ready: Prepared, request: GenerateRequest, marker: marks.M
         labels, guide = along.of(planned, skeletons, photos.of(planned) if photos else None)
         return replace(job, requested={**job.requested, **labels}), guide
 
-    engine = local.Engine(base, steer, settings, store.batch_tolerance)
+    work = Work(ready.module, ready.identity, request.device, settings, steer)
+    with rooms.member("engines", request.engine).start(work, store.batch_tolerance, request.address) as engine:
+        _draw(engine, store, ready, request, marker)
 
+
+def _draw(engine: Any, store: Run, ready: Prepared, request: GenerateRequest, marker: marks.Marker) -> None:
+    """Every round of every group, judged and kept."""
+    engine.attach(ready.uses)
+    facts = RunFacts(ready.folder, ready.uses, ready.recipe.settings, request.use, ready.jobs, engine.redraw)
+    judges = _judges(ready, facts)
     with Progress(len(ready.jobs), f"generate {ready.folder.name}", "pictures", already=store.made) as progress:
         for (uses, group), attempt in itertools.product(sweep.groups(ready.uses, ready.jobs), range(TRIES)):
             wanted = {job.id for job in store.pending(group) if job.attempt == attempt}
             if not wanted:
                 continue
-            base.attach(uses)
+            engine.attach(uses)
             context = _context(ready, uses)
             jobs = [_at(job, attempt) for job in group if store.rejections(job) >= attempt]
             for pictures in engine.draw(jobs, wanted):

@@ -25,6 +25,7 @@ def chosen(request: Any, cards: Sequence[Any], preset: Mapping[str, Any]) -> Rec
         "guidance_scale": request.guidance,
         "batch": request.batch or None,
         "size": request.size or None,
+        "threads": request.threads or None,
     }
     settings |= {key: value for key, value in said.items() if value is not None}
     recipe = replace(recipe, prompt=adapters.from_prompt(recipe.prompt)[0])

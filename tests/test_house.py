@@ -343,10 +343,7 @@ def test_every_library_that_is_imported_is_declared() -> None:
 
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     declared = {canonicalize_name(Requirement(text).name) for text in project["dependencies"]}
-    optional = {
-        "pillow_heif",
-        "bitsandbytes",
-    }  # HEIC photos are read where it is there, and refused with its name where it is not
+    optional = {"pillow_heif", "bitsandbytes", "ray"}  # what needs one of these says so where it is not here
     providers = packages_distributions()
     strange = {
         name

@@ -143,6 +143,17 @@ FOLDER = click.Path(path_type=Path)
 )
 @click.option("--strict", is_flag=True, help="Let every gate reject, not only those for blank and broken pictures.")
 @click.option("--dry-run", is_flag=True, help="Show the plan and the licence verdict; load nothing, write nothing.")
+@click.option("--engine", default="local", help="Where pictures are drawn: local, or ray for a Ray cluster.")
+@click.option(
+    "--address", default="", show_default="auto", help="The Ray cluster: auto, HOST:PORT; local starts one here."
+)
+@click.option(
+    "--threads",
+    type=Whole(1, "threads"),
+    default=None,
+    show_default="the recipe's, else every core",
+    help="Threads of one process that draws.",
+)
 @click.option("--device", default="", show_default="found by itself", help="cuda, mps or cpu.")
 @as_json
 def generate(as_json: bool, **given: Any) -> None:

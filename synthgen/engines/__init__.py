@@ -1,1 +1,5 @@
 """Where jobs run."""
+
+from synthgen.engines._drawer import Work
+
+__all__ = ["Work"]

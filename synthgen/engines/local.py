@@ -2,107 +2,16 @@
 
 from __future__ import annotations
 
-import gc
-import math
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-import numpy as np
-
-from synthgen.types import Guide, Job, Picture
-
-Steer = Callable[[Job], tuple[Job, Guide]]
+from synthgen.engines._drawer import Drawer, Work
+from synthgen.errors import RequestError
 
 
-def batches(jobs: Sequence[Job], size: int, wanted: set[str]) -> Iterator[list[Job]]:
-    """The plan cut into batches by position, those in which at least one job is wanted.
-
-    Results differ in their last bits with the make-up of a batch. So a batch is always drawn whole, also where a run
-    was killed in its middle: the pictures of a resumed run equal those of an undisturbed one.
-    """
-    for start in range(0, len(jobs), size):
-        batch = list(jobs[start : start + size])
-        if any(job.id in wanted for job in batch):
-            yield batch
-
-
-class Engine:
-    """One loaded base, asked for one batch after another."""
-
-    def __init__(self, base: Any, steer: Steer, settings: Mapping[str, Any], tolerance: int | None = None) -> None:
-        """Loads nothing.
-
-        steer      a job with what its guide adds to its labels, and the guide; asked batch by batch, for a skeleton
-                   takes 0.2 MB
-        tolerance  grey levels by which a picture changes with the size of its batch; measured where it is None
-        """
-        self._base, self._steer, self._settings = base, steer, settings
-        self._size = int(settings["batch"])
-        self._tolerance = tolerance
-
-    def draw(self, jobs: Sequence[Job], wanted: set[str]) -> Iterator[list[Picture]]:
-        """Pictures of the wanted jobs, a list for each batch; each picture says how it was drawn.
-
-        Where memory does not suffice, the batch is halved, for good, until it is one picture; MemoryError then.
-        """
-        for batch in batches(jobs, int(self._settings["batch"]), wanted):
-            steered = [self._steer(job) for job in batch]
-            drawn = self._drawn(steered)
-            yield [picture for picture in drawn if picture.job.id in wanted]
-
-    def _drawn(self, steered: Sequence[tuple[Job, Guide]]) -> list[Picture]:
-        """The pictures of a planned batch, drawn in as many parts as memory asks for."""
-        made: list[Picture] = []
-        while len(made) < len(steered):
-            part = steered[len(made) : len(made) + self._size]
-            pictures = self._fitting(part)
-            if pictures:
-                how = {"device": getattr(self._base, "device", "cpu"), "batch": len(pictures)}
-                if (levels := self._measured(part, pictures)) is not None:
-                    how["batch_tolerance_levels"] = levels
-                made += [replace(picture, drawn={**how, "row": row}) for row, picture in enumerate(pictures)]
-        return made
-
-    def _fitting(self, part: Sequence[tuple[Job, Guide]]) -> list[Picture]:
-        """The pictures of a part; none, and half the size from now on, where it did not fit into memory."""
-        try:
-            return list(self._base.render([job for job, _ in part], [guide for _, guide in part], self._settings))
-        except (MemoryError, RuntimeError) as error:
-            if not _is_out_of_memory(error):
-                raise
-            if len(part) == 1:
-                raise MemoryError("not even one picture fits") from error
-        self._size = math.ceil(len(part) / 2)
-        gc.collect()
-        print(f"out of memory with {len(part)} pictures at once; from now on {self._size}", file=sys.stderr, flush=True)
-        return []
-
-    def _measured(self, part: Sequence[tuple[Job, Guide]], pictures: Sequence[Picture]) -> int | None:
-        """By how many grey levels the first picture differs from itself drawn alone; measured once a run.
-
-        0 for a picture that was drawn alone; None where memory did not reach for measuring, which must stop no run.
-        """
-        if self._tolerance is None and len(pictures) > 1:
-            gc.collect()
-            try:
-                alone = self._base.render([part[0][0]], [part[0][1]], self._settings)[0]
-            except (MemoryError, RuntimeError) as error:
-                if not _is_out_of_memory(error):
-                    raise
-                return None
-            self._tolerance = int(np.abs(alone.pixels.astype(np.int16) - pictures[0].pixels).max())
-        return self._tolerance or 0
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    """torch says it by a class of its own on a GPU, and by words on the CPU."""
-    said = str(error)
-    return (
-        isinstance(error, MemoryError)
-        or type(error).__name__ == "OutOfMemoryError"
-        or "DefaultCPUAllocator" in said
-        or "could not create a primitive" in said  # oneDNN, where its own working memory is refused
-        or "out of memory" in said
-    )
+@contextmanager
+def start(work: Work, tolerance: int | None = None, address: str = "") -> Iterator[Drawer]:
+    """An engine in this process, its base loaded. Raises RequestError where a cluster's address is given."""
+    if address:
+        raise RequestError(f"--address {address} names a cluster: say --engine ray too. Nothing was drawn.")
+    yield Drawer(work, tolerance)
