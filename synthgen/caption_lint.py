@@ -83,7 +83,8 @@ def contradictions(image_set: ImageSet) -> dict[str, str]:
             if len(both) > 1:
                 found[path.name] = f"says {' and '.join(both)}"
         others = _categories(told) - {image_set.category}
-        if image_set.category and others and not _categories(told) & {image_set.category}:
+        worn = image_set.category in vocabulary.CATEGORIES  # not a character, who may wear anything
+        if worn and others and not _categories(told) & {image_set.category}:
             found[path.name] = f"says {min(others)}, and the set is {image_set.category}"
     return found
 

@@ -80,6 +80,11 @@ def groups() -> dict[str, list[str]]:
     return found
 
 
+def phrase(group: str) -> str:
+    """How a group is said: "arms-raised" is "arms raised"; a pose of the user's own is "posing"."""
+    return group.replace("-", " ") if group in groups() else "posing"
+
+
 def group_of(name: str) -> str:
     """The group of a library pose. Raises UnknownName."""
     known = library()

@@ -14,7 +14,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from string import Formatter
 from typing import Any
@@ -131,6 +131,20 @@ def fields(template: str) -> tuple[str, ...]:
             raise ValueError(f"'{{{field}}}' is no plain field")
         found.append(field)
     return tuple(found)
+
+
+def filled(template: str, say: Callable[[str], str]) -> str:
+    """The template with what `say` says for each field, "a" or "an" as the next word wants, single spaces."""
+    text = ""
+    for literal, field, _, _ in Formatter().parse(template):
+        text += literal
+        if field is None:
+            continue
+        said = say(field)
+        if said[:1].lower() in set("aeiou") and (text == "a " or text.endswith(" a ")):
+            text = text[:-1] + "n "
+        text += said
+    return " ".join(text.split())
 
 
 def stated(recipe: Recipe) -> frozenset[str]:

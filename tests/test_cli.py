@@ -40,10 +40,11 @@ GOLDEN = {  # what is typed -> the whole of stderr
     "generate": "Error: Missing option '-n' / '--count'. See synthgen generate --help.",
     "samples --out x --one-product --kind xray": "Error: --one-product is for garments; 'xray' is none. "
     "See synthgen samples --help.",
-    "samples --out x --kind shrit": "Error: --kind has no 'shrit'; did you mean 'shirt'? Known: dress, longsleeve, "
-    "outwear, pants, person, shirt, shorts, skirt, smear, t-shirt, xray.",
-    "check aparel": "Error: pipelines has no 'aparel'; did you mean 'apparel'? Known: apparel, medical.",
-    "copy aparel": "Error: shipped pipelines has no 'aparel'; did you mean 'apparel'? Known: apparel, medical.",
+    "samples --out x --kind shrit": "Error: --kind has no 'shrit'; did you mean 'shirt'? Known: character, dress, "
+    "longsleeve, outwear, pants, person, shirt, shorts, skirt, smear, t-shirt, xray.",
+    "check aparel": "Error: pipelines has no 'aparel'; did you mean 'apparel'? Known: apparel, character, medical.",
+    "copy aparel": "Error: shipped pipelines has no 'aparel'; did you mean 'apparel'? Known: apparel, character, "
+    "medical.",
     "check mine.toml": "Error: mine.toml is no pipeline file. Name one that `synthgen list pipelines` shows, or a "
     "file.",
     "licenses check --use commercial": "Error: name at least one of --base, --adapter and --images. "

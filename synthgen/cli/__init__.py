@@ -28,6 +28,7 @@ from synthgen.errors import SynthgenError, UnknownName
 
 COMMANDS = {  # name -> module:object; a module is imported when its command is asked for, and none imports torch
     "train-product": "train:train_product",
+    "train-character": "train:train_character",
     "train-condition": "train:train_condition",
     "tune": "tune:tune",
     "generate": "generate:generate",

@@ -15,8 +15,10 @@ from synthgen.cli.command import Whole, command
 from synthgen.errors import RequestError, UnknownName
 from synthgen.vocabulary import CATEGORIES
 
-SCENES = ("person", "xray", "smear")
+CHARACTER = "character"
+SCENES = {"person": "person", CHARACTER: "person", "xray": "xray", "smear": "smear"}  # kind -> what the world draws
 KINDS = (*CATEGORIES, *SCENES)
+CHANGES = ("pose", "view", "place")  # labels of a character that are not its own
 RIGHTS = {"owner": "synthgen", "license": "CC0-1.0", "source": "rendered by synthgen samples"}
 
 
@@ -34,7 +36,7 @@ def samples(kind: str, count: int, out: Path, one_product: bool, seed: int) -> N
     """Draw sample pictures with labels, free to use.
 
     They are renders of a made-up world, not photos: metadata.csv tells their labels, rights.toml their licence.
-    Garments lie flat, as in the product photos of a shop.
+    Garments lie flat, as in the product photos of a shop. A character is one made-up person in many poses and places.
     """
     if kind not in KINDS:
         raise UnknownName("--kind", kind, KINDS)
@@ -72,14 +74,15 @@ def _fill(out: Path, written: list[Path], kind: str, count: int, seed: int, one_
     from synthgen.mini import world
     from synthgen.progress import Progress
 
-    drawn = kind if kind in SCENES else "flat"
+    drawn = SCENES.get(kind, "flat")
+    same = one_product or kind == CHARACTER
     fixed: Mapping[str, str] = {"category": kind} if drawn == "flat" else {}
     rows: list[dict[str, str]] = []
     with Progress(count, f"samples {kind}", "pictures") as progress:
         for index in range(count):
-            render = world.render(drawn, seed + index, fixed or None, product=seed if one_product else None)
-            if one_product and index == 0:
-                fixed = render.labels
+            render = world.render(drawn, seed + index, fixed or None, product=seed if same else None)
+            if same and index == 0:
+                fixed = {key: value for key, value in render.labels.items() if key not in CHANGES}
             name = f"{kind}-{index:04d}.png"
             _write(out / name, _png(render.pixels), written)
             rows.append({"file_name": name, **render.labels})

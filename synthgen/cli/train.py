@@ -1,4 +1,4 @@
-"""train-product, train-condition: photos in, adapter out."""
+"""train-product, train-character, train-condition: photos in, adapter out."""
 
 from __future__ import annotations
 
@@ -145,6 +145,23 @@ def how_tried(body: Any) -> Any:
     return body
 
 
+ON = (  # the base that is adapted
+    click.option("--base", default="mini", help="Base model to adapt."),
+    click.option("--controlnet", default="", show_default="the base's own", help="Folder of a ControlNet for poses."),
+    click.option("--memory", default="full", help="How weights are held: full, half, lean or offload."),
+    click.option(
+        "--size", type=Whole(64, "px"), default=None, show_default="the base's own", help="Side to train at, px."
+    ),
+)
+
+
+def on(body: Any) -> Any:
+    """A command with the options that say which base it adapts, and how that is held."""
+    for option in reversed(ON):
+        body = option(body)
+    return body
+
+
 def budgeted(options: dict[str, Any]) -> dict[str, Any]:
     """The options with --auto, --budget and --trials as one. Raises UsageError for a budget of nothing."""
     from synthgen.training_request import Budget
@@ -166,10 +183,7 @@ def budgeted(options: dict[str, Any]) -> dict[str, Any]:
 @click.option("--images", type=FOLDER, required=True, help="Folder with photos of one product; one photo is enough.")
 @click.option("--name", default="", show_default="the folder's name", help="Name of the adapter.")
 @click.option("--trigger", default="sks", help="Word that means the product in a prompt.")
-@click.option("--base", default="mini", help="Base model to adapt.")
-@click.option("--controlnet", default="", show_default="the base's own", help="Folder of a ControlNet for poses.")
-@click.option("--memory", default="full", help="How weights are held: full, half, lean or offload.")
-@click.option("--size", type=Whole(64, "px"), default=None, show_default="the base's own", help="Side to train at, px.")
+@on
 @click.option("--category", default="", show_default="from the folder's name", help="Kind of garment, such as shirt.")
 @click.option("--per-folder", is_flag=True, help="Train one adapter for each sub-folder of --images.")
 @AUTO
@@ -180,10 +194,30 @@ def train_product(images: Path, per_folder: bool, as_json: bool, **given: Any) -
     The result is a folder with a LoRA adapter and its card. The photos' rights come from the options or from a
     rights.toml beside them, and stay 'unknown' where neither says anything. The same command again resumes.
     """
-    stated = {key: given.pop(key) for key in RIGHTS}
-    options = budgeted({key: value for key, value in given.items() if value is not None})
-    folders = _each(images, stated, options) if per_folder else [_train(images, stated, options)]
-    _tell(folders, as_json)
+    _tell(_trained(images, per_folder, given), as_json)
+
+
+@command(
+    "train-character",
+    example="synthgen train-character --images mascot/\n"
+    "synthgen train-character --images robot/ --kind robot --owner 'Acme Ltd' --license LicenseRef-own",
+    stopped="Checkpoints are kept; the same command goes on from the last one.",
+)
+@click.option("--images", type=FOLDER, required=True, help="Folder with pictures of one character.")
+@click.option("--kind", "category", default="person", help="What it is, in a word that the base knows: fox, robot.")
+@click.option("--name", default="", show_default="the folder's name", help="Name of the adapter.")
+@click.option("--trigger", default="sks", help="Word that means the character in a prompt.")
+@click.option("--per-folder", is_flag=True, help="Train one adapter for each sub-folder of --images.")
+@on
+@AUTO
+@how
+def train_character(images: Path, per_folder: bool, as_json: bool, **given: Any) -> None:
+    """Teach the base a character that stays the same.
+
+    Rendered or drawn: no real person's likeness is to be made. Where a metadata.csv beside the pictures has columns
+    pose, view and place, captions say them, and they are not learned as a part of the character.
+    """
+    _tell(_trained(images, per_folder, {**given, "domain": "character"}), as_json)
 
 
 @command(
@@ -252,6 +286,13 @@ def _tell(folders: list[Path], as_json: bool) -> None:
     else:
         for folder in folders:
             click.echo(folder)
+
+
+def _trained(images: Path, per_folder: bool, given: dict[str, Any]) -> list[Path]:
+    """The adapter of a folder, or one for each of its sub-folders, as the options say."""
+    stated = {key: given.pop(key) for key in RIGHTS}
+    options = budgeted({key: value for key, value in given.items() if value is not None})
+    return _each(images, stated, options) if per_folder else [_train(images, stated, options)]
 
 
 def _train(images: Path, stated: dict[str, str], options: dict[str, Any], above: Path | None = None) -> Path:

@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
-from synthgen.cli.command import Whole, command, echo_json
-from synthgen.cli.train import FOLDER, RIGHTS, budgeted, how_tried, rights_of
+from synthgen.cli.command import command, echo_json
+from synthgen.cli.train import FOLDER, RIGHTS, budgeted, how_tried, on, rights_of
 
 
 @command(
@@ -19,10 +19,7 @@ from synthgen.cli.train import FOLDER, RIGHTS, budgeted, how_tried, rights_of
 )
 @click.option("--images", type=FOLDER, required=True, help="Folder with photos of one product.")
 @click.option("--trigger", default="sks", help="Word that means the product in a prompt.")
-@click.option("--base", default="mini", help="Base model to adapt.")
-@click.option("--controlnet", default="", show_default="the base's own", help="Folder of a ControlNet for poses.")
-@click.option("--memory", default="full", help="How weights are held: full, half, lean or offload.")
-@click.option("--size", type=Whole(64, "px"), default=None, show_default="the base's own", help="Side to train at, px.")
+@on
 @click.option("--category", default="", show_default="from the folder's name", help="Kind of garment, such as shirt.")
 @click.option("--out", type=FOLDER, default=None, show_default="NAME-tuning", help="Folder of the trials.")
 @how_tried

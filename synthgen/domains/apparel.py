@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from string import Formatter
 from typing import Any
 
 from synthgen import captions, poses, recipes, toml_file
@@ -84,7 +83,7 @@ def phrase(axis: str, label: str) -> str:
     What the product is worn with follows it: "black skirt" is " and a black skirt", nothing is nothing.
     """
     if axis == "pose":
-        return label.replace("-", " ") if label in poses.groups() else "posing"
+        return poses.phrase(label)
     if axis == WORN_WITH:
         return f" and {article(label)}{label}" if label else ""
     return AXES.get(axis, {}).get(label, label)
@@ -128,19 +127,13 @@ def unrelated(taught: Taught, count: int) -> list[str]:
 def prompt(recipe: Recipe, requested: Mapping[str, str], subject: str) -> str:
     """The recipe's template with the phrases of the requested labels, and "a" or "an" as the next word wants."""
     subject = " ".join(subject.replace(LOOK, requested.get("look", "")).split())
-    text = ""
-    for literal, field, _, _ in Formatter().parse(recipe.prompt):
-        text += literal
-        if field is None:
-            continue
-        if field == "subject":
-            said = subject
-        else:
-            said = phrase(field, requested.get(field, "") if field == WORN_WITH else requested[field])
-        if said[:1].lower() in set("aeiou") and (text == "a " or text.endswith(" a ")):
-            text = text[:-1] + "n "
-        text += said
-    return " ".join(text.split())
+
+    def say(field: str) -> str:
+        if field == recipes.SUBJECT:
+            return subject
+        return phrase(field, requested.get(field, "") if field == WORN_WITH else requested[field])
+
+    return recipes.filled(recipe.prompt, say)
 
 
 def check(recipe: Recipe) -> None:

@@ -43,7 +43,8 @@ def render(
     """The picture of a seed; the same arguments give the same picture.
 
     `fixed` sets labels (also "pose" by a pose's own name), `points` (18, 3) px sets the skeleton.
-    Flat renders of one `product` number and the same labels show one and the same garment, whatever the seed.
+    Renders of one `product` number and the same labels show one and the same garment, or one person in the same
+    clothes, whatever the seed.
     Raises RequestError for an unknown kind, label or value.
     """
     if kind not in KINDS:
@@ -56,7 +57,9 @@ def render(
     if kind == "smear":
         labels = _smear_labels(fixed, rng)
         return Render(kind, smear.smear(labels, rng), labels)
-    return _flat(fixed, rng, product) if kind == "flat" else _person(fixed, points, rng, int(seed))
+    if kind == "flat":
+        return _flat(fixed, rng, product)
+    return _person(fixed, points, rng, int(seed), product)
 
 
 # ---------------------------------------------------------------- labels
@@ -167,16 +170,21 @@ def _smear_labels(fixed: Mapping[str, str], rng: np.random.Generator) -> dict[st
 # ---------------------------------------------------------------- a person
 
 
-def _person(fixed: Mapping[str, str], points: Any, rng: np.random.Generator, seed: int) -> Render:
+def _person(fixed: Mapping[str, str], points: Any, rng: np.random.Generator, seed: int, product: int | None) -> Render:
     labels = _person_labels(fixed, points, rng)
     keypoints, labels["pose"] = _skeleton(fixed, labels, points, rng, seed)
     body = measure(keypoints, labels["body_type"])
     canvas = Canvas(places.backdrop(labels["place"], labels["view"], rng))
     _contact_shadow(canvas, body)
-    upper, lower = _clothes(labels, rng)
-    people.draw(canvas, body, people.look(labels, rng), upper, lower)
+    upper, lower = _clothes(labels, _of(product, 7, rng))
+    people.draw(canvas, body, people.look(labels, _of(product, 8, rng)), upper, lower)
     mask = np.where(canvas.garment > 0.5, 255, 0).astype(np.uint8)
     return Render("person", canvas.finished(), labels, keypoints, mask)
+
+
+def _of(product: int | None, part: int, rng: np.random.Generator) -> np.random.Generator:
+    """What a part of a product is drawn from: its own number, so that it is the same in every picture."""
+    return rng if product is None else np.random.default_rng([product % 2**63, part])
 
 
 def _skeleton(
@@ -282,7 +290,7 @@ def _flat(fixed: Mapping[str, str], rng: np.random.Generator, product: int | Non
     }
     category = labels["category"]
     table = places.table(rng)
-    of_garment = rng if product is None else np.random.default_rng([product % 2**63, 7])
+    of_garment = _of(product, 7, rng)
     material = cloth.make(labels["colour"], labels["pattern"], 1.0, of_garment, _UPRIGHT.get(category, 0.0))
     item = _garment(category, material, True, of_garment)
     lining = material.colour * 0.5 + (14 if material.dark else 0)
