@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +17,40 @@ from synthgen.training_check import Check, stalled
 from synthgen.training_crew import Crew
 
 PRESERVED_PER_BATCH = 2  # pictures of the class, drawn by the base itself, that must not change
+PRESERVED_SHARE = 0.5  # how much they count beside the product
+KEPT_DRAWS = 128  # moments and noises at which the base is asked about them
 CHECKED = 12  # learned photos that a check looks at
 PAUSE = 20  # steps between checks at least
 CHECK_TIMES = (0.9, 0.65, 0.4, 0.15)  # of the schedule, for the validation loss; noise is fixed too
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Pictures of the class by the base itself, and what it predicts of them at some moments: what must not change.
+
+    Asked once before training: later the base would have to be asked again at every step.
+    """
+
+    latents: Any  # (n, c, h, w)
+    words: Any  # n rows
+    rows: Any  # (m,) int64: the picture of each draw
+    moments: Any  # (m,) int64
+    noise: Any  # (m, c, h, w)
+    target: Any  # (m, c, h, w): the base's prediction
+
+    @classmethod
+    def ask(cls, base: Any, latents: Any, words: Any, seed: int) -> Kept:
+        """Ask the base, which has no adapter yet."""
+        import torch
+
+        rng = np.random.default_rng([seed, 31])
+        rows = torch.arange(KEPT_DRAWS) % len(latents)
+        moments, noise = _drawn(latents[rows], base.train_steps, rng)
+        parts = torch.arange(KEPT_DRAWS).split(base.family.BATCH)
+        target = torch.cat([
+            base.prediction(latents[rows[part]], words[rows[part]], moments[part], noise[part]) for part in parts
+        ])  # fmt: skip
+        return cls(latents, words, rows, moments, noise, target)
 
 
 @dataclass(frozen=True)
@@ -30,8 +61,7 @@ class Material:
     words: Any
     held_latents: Any
     held_words: Any
-    kept_latents: Any  # pictures of the class by the base itself
-    kept_words: Any
+    kept: Kept
     held_units: tuple[int, ...]  # photo of each held-out view
     firsts: tuple[int, ...]  # rows of `latents` that are photos as they are: checks take a dozen of them
     apart: bool  # whether held-out views are of photos that were not learned from
@@ -66,6 +96,7 @@ class Loop:
         if hasattr(self.optimizer, "train"):
             self.optimizer.train()
         self.averages: dict[str, Any] = {}
+        self.words = material.words.joined(material.kept.words)
         self.epoch = max(PAUSE, math.ceil(len(material.latents) / settings.batch))
 
     def run(self, folder: Path, watches: Sequence[Watch] = (), what: str = "train") -> checkpoint.Losses:
@@ -152,28 +183,26 @@ class Loop:
         """
         import torch
 
-        rng = np.random.default_rng([self.settings.seed, step, 5])
+        rng, of, kept = np.random.default_rng([self.settings.seed, step, 5]), self.material, self.material.kept
         product = max(1, self.settings.batch - PRESERVED_PER_BATCH)
-        chosen = torch.from_numpy(rng.integers(len(self.material.latents), size=product))
-        drawn = self._draw(self.material.latents[chosen], self.material.words[self._said(chosen, step)], rng)
-        where = None if self.material.where is None else self.material.where[chosen]
-        loss = self._mean(self.base.loss, drawn, where)
-        kept = torch.from_numpy(rng.integers(len(self.material.kept_latents), size=PRESERVED_PER_BATCH))
-        others = self._draw(self.material.kept_latents[kept], self.material.kept_words[kept], rng)
-        return loss + 0.5 * self._mean(self.base.preservation_loss, others)
-
-    def _mean(self, of: Callable[..., Any], drawn: tuple[Any, ...], where: Any = None) -> Any:
-        """The mean error of drawn rows; of several processes, this one's part of it times their number."""
-        import torch
-
-        more = () if where is None else (where,)
-        if self.crew.size == 1:
-            return of(*drawn, *more).mean()
-        count, rows = len(drawn[0]), self.crew.mine(len(drawn[0]))
-        if not rows:
-            return torch.zeros((), device=drawn[0].device)
-        taken = torch.tensor(rows)
-        return of(*(part[taken] for part in (*drawn, *more))).sum() * (self.crew.size / count)
+        chosen = torch.from_numpy(rng.integers(len(of.latents), size=product))
+        moments, noise = _drawn(of.latents[chosen], self.base.train_steps, rng)
+        drawn = torch.from_numpy(rng.integers(len(kept.rows), size=PRESERVED_PER_BATCH))
+        target = self.base.process.target(of.latents[chosen], noise, moments)
+        where = None
+        if of.where is not None:
+            where = torch.cat([of.where[chosen], of.where.new_ones(len(drawn), *of.where.shape[1:])])
+        share = [1 / product] * product + [PRESERVED_SHARE / len(drawn)] * len(drawn)
+        rows = torch.tensor(self.crew.mine(len(share)), dtype=torch.long)
+        if not len(rows):
+            return torch.zeros((), device=noise.device)
+        losses = self.base.loss(
+            torch.cat([of.latents[chosen], kept.latents[kept.rows[drawn]]])[rows],
+            self.words[torch.cat([self._said(chosen, step), len(of.words) + kept.rows[drawn]])[rows]],
+            torch.cat([moments, kept.moments[drawn]])[rows], torch.cat([noise, kept.noise[drawn]])[rows],
+            None if where is None else where[rows], torch.cat([target, kept.target[drawn]])[rows],
+        )  # fmt: skip
+        return (losses * torch.tensor(share, device=losses.device)[rows]).sum() * self.crew.size
 
     def _said(self, chosen: Any, step: int) -> Any:
         """Rows of `words` for these views; the last row is no words at all, for the share that is learned without."""
@@ -184,14 +213,6 @@ class Loop:
             return chosen
         silent = np.random.default_rng([self.settings.seed, step, 9]).random(len(chosen)) < share
         return torch.where(torch.from_numpy(silent), len(self.material.latents), chosen)
-
-    def _draw(self, latents: Any, words: Any, rng: np.random.Generator) -> tuple[Any, Any, Any, Any]:
-        import torch
-
-        count = len(latents)
-        spread = (rng.permutation(count) + rng.random(count)) / count * self.base.train_steps
-        noise = torch.from_numpy(rng.standard_normal(tuple(latents.shape), dtype=np.float32)).to(latents.device)
-        return latents, words, torch.from_numpy(spread.astype(np.int64)).to(latents.device), noise
 
     def check(self, step: int) -> Check:
         """Losses on held-out and on learned views at fixed moments with fixed noise: comparable from step to step."""
@@ -221,3 +242,13 @@ class Loop:
                 total += told.float().cpu()
         found = [round(float(value), 6) for value in total / len(CHECK_TIMES)]
         return tuple(self.crew.gathered(found, len(latents)))
+
+
+def _drawn(latents: Any, steps: int, rng: np.random.Generator) -> tuple[Any, Any]:
+    """(moments, noise) for these latents: moments one in each of as many equal parts of the schedule."""
+    import torch
+
+    count = len(latents)
+    spread = (rng.permutation(count) + rng.random(count)) / count * steps
+    noise = torch.from_numpy(rng.standard_normal(tuple(latents.shape), dtype=np.float32)).to(latents.device)
+    return torch.from_numpy(spread.astype(np.int64)).to(latents.device), noise

@@ -13,7 +13,7 @@ import numpy as np
 from synthgen import images, masks, training_report
 from synthgen.masks import Mask
 from synthgen.progress import Progress
-from synthgen.training_loop import Material
+from synthgen.training_loop import Kept, Material
 from synthgen.types import ImageSet, Photo, Taught
 
 LEAST_VIEWS = 48  # a few photos are shown in this many views, many photos in two views each
@@ -58,12 +58,13 @@ def make(base: Any, train: list[Photo], held: list[Photo], lesson: Lesson, seed:
             progress.step()
         kept, said = training_report.class_pictures(base, lesson.domain, lesson.kept, PRESERVED, seed)
         progress.step()
+    of_class = Kept.ask(base, base.encode_pixels(kept), base.encode_texts(said), seed)
     latents = torch.cat([base.encode_pixels(views[..., :3]) for views in learned])
     shown = np.stack([view for view, _, _ in checks])
     held_latents = base.encode_pixels(shown[..., :3])
     return Material(
         latents, base.encode_texts([*texts, ""]), held_latents, base.encode_texts([said for _, said, _ in checks]),
-        base.encode_pixels(kept), base.encode_texts(said), tuple(number for _, _, number in checks),
+        of_class, tuple(number for _, _, number in checks),
         tuple(range(0, len(latents), per_photo)), apart,
         _where(np.concatenate(learned), latents), _where(shown, held_latents),
     )  # fmt: skip

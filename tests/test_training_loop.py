@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from synthgen import bases, checkpoint, optimizers
+from synthgen.bases._words import Words
 from synthgen.checkpoint import Settings
 from synthgen.errors import RequestError, UnknownName
-from synthgen.training_loop import Loop, Material
+from synthgen.training_loop import Kept, Loop, Material
 
 STEPS = 46
 PLAIN = Settings(STEPS, 3, 5e-3, 0, 4, 4.0)
@@ -35,7 +36,8 @@ def loop(toy: Path, settings: Settings) -> Loop:
         [f"a photo of a sks shirt, {place}" for place in ("park", "beach", "street", "room")] + [""]
     )
     pictures, held, kept = (torch.randn(count, 4, 8, 8, generator=rng) for count in (4, 2, 2))
-    return Loop(base, Material(pictures, words, held, words[:2], kept, words[2:4], (0, 1), (0, 1), True), settings)
+    own = Kept.ask(base, kept, words[2:4], 0)
+    return Loop(base, Material(pictures, words, held, words[:2], own, (0, 1), (0, 1), True), settings)
 
 
 def weights(trained: Loop) -> bytes:
@@ -117,6 +119,28 @@ def test_rslora_scales_by_the_root_of_the_rank(toy: Path) -> None:
         layers = loop(toy, replace(PLAIN, method=method)).base.denoiser.modules()
         scales[method] = {layer.scaling["default"] for layer in layers if hasattr(layer, "lora_A")}
     assert scales == {"lora": {1.0}, "rslora": {2.0}}
+
+
+def test_a_fresh_adapter_keeps_the_class_as_the_base_sees_it(toy: Path) -> None:
+    import torch
+
+    made = loop(toy, PLAIN)
+    kept = made.material.kept
+    rows = kept.rows[:6]
+    errors = made.base.loss(
+        kept.latents[rows], kept.words[rows], kept.moments[:6], kept.noise[:6], None, kept.target[:6]
+    )  # fmt: skip
+    assert float(errors.detach().max()) < 1e-9
+    assert len(torch.unique(kept.moments)) > 100 and int(kept.moments.max()) < made.base.train_steps
+
+
+def test_texts_that_were_read_at_different_lengths_are_joined() -> None:
+    import torch
+
+    short, long = torch.ones(2, 3, 4), 2 * torch.ones(1, 5, 4)
+    both = Words({"states": short, "mask": short[..., 0]}).joined(Words({"states": long, "mask": long[..., 0]}))
+    assert both.values["states"].shape == (3, 5, 4) and both[torch.tensor([2])].values["states"].eq(2).all()
+    assert both.values["mask"][0].tolist() == [1, 1, 1, 0, 0]
 
 
 def test_gradient_checkpointing_changes_no_gradient(toy: Path) -> None:

@@ -13,7 +13,7 @@ from toy_base import photos
 from synthgen import adapters, bases, captions, checkpoint, images, training_measures
 from synthgen.checkpoint import Settings
 from synthgen.domains import apparel, medical
-from synthgen.training_loop import Loop, Material
+from synthgen.training_loop import Kept, Loop, Material
 from synthgen.training_measures import AT_CHECKS, Samples, Scene, Seen
 from synthgen.types import Taught
 
@@ -97,7 +97,8 @@ def test_looking_on_changes_no_weight(scene: Scene, tmp_path: Path) -> None:
 
     rows = torch.randn(4, 4, 8, 8, generator=torch.Generator().manual_seed(1))
     words = scene.base.encode_texts(["a photo of a sks shirt"] * 4 + [""])
-    material = Material(rows, words, rows[:2], words[:2], rows[:2], words[:2], (0, 1), (0, 1), True)
+    own = Kept.ask(scene.base, rows[:2], words[:2], 0)
+    material = Material(rows, words, rows[:2], words[:2], own, (0, 1), (0, 1), True)
     found = []
     for name, each in (("drawn", AT_CHECKS), ("blind", 0)):
         loop = Loop(scene.base, material, Settings(20, 3, 5e-3, 0, 4, 4.0))

@@ -32,7 +32,7 @@ class Base:
         self.parts, self.controlnets = pipe, dict(controlnets)
         self.size = family.side(identity)  # px; what is trained at, and what is drawn where nothing else is said
         self.train_steps = STEPS
-        self.precision = "auto"  # of training, one of precision.NAMES
+        self.precision = "auto"  # of training, one of precision.NAMES; "auto" is the family's own
         self.mode = MODES[identity.memory]
         for part in (*self.models(), *self.controlnets.values()):
             part.to("cpu" if self.mode.offload else device)
@@ -117,24 +117,25 @@ class Base:
         """Switch the adapter in training on or off."""
         (self.denoiser.enable_adapters if used else self.denoiser.disable_adapters)()
 
-    def loss(self, latents: Any, words: Any, timesteps: Any, noise: Any, where: Any = None) -> Any:
+    def loss(
+        self, latents: Any, words: Any, timesteps: Any, noise: Any, where: Any = None, target: Any = None
+    ) -> Any:  # fmt: skip
         """Weighted squared error of the prediction per picture, (b,).
 
-        where  how much each place counts, of a shape that latents can be multiplied by: the error is its mean by these
-               weights, so that a small product counts as much as a large one; None: all alike
+        where   how much each place counts, of a shape that latents can be multiplied by: the error is its mean by these
+                weights, so that a small product counts as much as a large one; None: all alike
+        target  what should be predicted; None: what leads to the latents
         """
-        target = self.process.target(latents, noise, timesteps)
+        if target is None:
+            target = self.process.target(latents, noise, timesteps)
         return self._error(self._predict(latents, words, timesteps, noise), target, timesteps, where)
 
-    def preservation_loss(self, latents: Any, words: Any, timesteps: Any, noise: Any) -> Any:
-        """How far the adapted prediction is from the base's own, per picture: what keeps the class from drifting."""
+    def prediction(self, latents: Any, words: Any, timesteps: Any, noise: Any) -> Any:
+        """What the network predicts as it is; nothing is learned."""
         import torch
 
-        self.use_adapter(False)
         with torch.no_grad():
-            target = self._predict(latents, words, timesteps, noise)
-        self.use_adapter(True)
-        return self._error(self._predict(latents, words, timesteps, noise), target, timesteps)
+            return self._predict(latents, words, timesteps, noise)
 
     @property
     def process(self) -> Any:
@@ -145,7 +146,8 @@ class Base:
 
     def _predict(self, latents: Any, words: Any, timesteps: Any, noise: Any) -> Any:
         noisy, moment = self.process.mix(latents, noise, timesteps)
-        with precision.autocast(self.device, self.precision):
+        how = self.family.PRECISION if self.precision == "auto" else self.precision
+        with precision.autocast(self.device, how):
             return self.family.predict(self, noisy, moment, words).float()
 
     def _error(self, found: Any, wanted: Any, timesteps: Any, where: Any = None) -> Any:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar
@@ -17,6 +17,7 @@ from synthgen import file_hash, model_folder, precision
 from synthgen.bases._device import device_of, quiet, threads
 from synthgen.bases._identity import Control, Identity
 from synthgen.bases._weights import Weights
+from synthgen.bases._words import Words
 from synthgen.errors import RequestError
 from synthgen.memory_modes import MODES
 from synthgen.model_folder import ModelFolder
@@ -25,19 +26,6 @@ from synthgen.types import Taught
 ATTENTION = ("to_", "add_")  # what the projections of attention begin with, in every network of diffusers
 # What names and classes of distilled bases have in common; each draws in few steps and has forgotten how to be taught.
 FEW_STEPS = ("turbo", "lightning", "schnell", "hyper-sd", "lcm", "dmd2")
-
-
-@dataclass(frozen=True)
-class Words:
-    """Texts as a network reads them: tensors with one row for each text."""
-
-    values: Mapping[str, Any]
-
-    def __getitem__(self, rows: Any) -> Words:
-        return Words({name: value[rows] for name, value in self.values.items()})
-
-    def __len__(self) -> int:
-        return len(next(iter(self.values.values())))
 
 
 class Family(ABC):
@@ -61,6 +49,7 @@ class Family(ABC):
     TARGETS: ClassVar[tuple[str, ...] | str]  # modules that training puts a LoRA on: ends of names, or one pattern
     RANK: ClassVar[int] = 16
     LEARNING_RATE: ClassVar[float] = 1e-4
+    PRECISION: ClassVar[str] = "auto"  # of training, one of precision.NAMES
     BATCH: ClassVar[int] = 4
     SIDE: ClassVar[int] = 1024  # px, where the weights do not say
     SIDE_STEP: ClassVar[int] = 16

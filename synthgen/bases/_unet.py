@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from synthgen import model_folder
-from synthgen.bases._family import Family, Words
+from synthgen.bases._family import Family
 from synthgen.bases._identity import Identity
 from synthgen.bases._process import Noise
+from synthgen.bases._words import Words
 from synthgen.model_folder import ModelFolder
 
 
