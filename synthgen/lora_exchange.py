@@ -285,6 +285,7 @@ def facts(path: Path, bases: Mapping[str, Places]) -> dict[str, Any]:
     except UnfitAdapter as error:
         strengths, problem = {}, str(error)
     claims = lora_claims.claims(found.metadata)
+    own = path.parent.name if path.name == WEIGHTS else ""
     return {
         "file": str(path),
         "layout": found.layout,
@@ -301,7 +302,7 @@ def facts(path: Path, bases: Mapping[str, Places]) -> dict[str, Any]:
         "sha256": hashes.sha256,
         "autov3": hashes.autov3,
         "fingerprint": hashes.fingerprint,
-        "same_weights_as": {name: card.license for name, card in adapters.same_weights(hashes).items()},
+        "same_weights_as": {name: card.license for name, card in adapters.same_weights(hashes).items() if name != own},
         "not_finite": tensor_file.not_finite(path, found.tensors),
         "claims": claims,
         "contradictions": lora_claims.contradictions(claims, found, hashes, strengths),

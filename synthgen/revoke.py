@@ -2,7 +2,8 @@
 
 A run takes pictures out by its ledger, see `store.revoke`. An export is a folder with a manifest.json whose `pictures`
 are a list of {file, lineage_id, sha256}, see `export_quarantine`. An adapter that learned from what is taken back, or
-is taken back itself, goes as a folder into quarantine/ beside it, where no name finds it.
+is taken back itself, goes as a folder into quarantine/ beside it, where no name finds it. The same weights under
+another name, in another layout or with another licence are the same adapter.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ def query(roots: Sequence[Path], adapter: str = "", photo: str = "", license: st
     if sum(bool(text) for text in (adapter, photo, license)) != 1:
         raise RequestError("name exactly one of --adapter, --photo and --license. Nothing was changed.")
     if adapter:
-        return _of_adapter(adapter)
+        return _of_adapter(adapter, roots)
     return _of_photo(photo, roots) if photo else _of_license(license)
 
 
@@ -119,21 +120,30 @@ def _rights_anew(run: Path) -> None:
         shutil.rmtree(run / rights_report.FOLDER)
 
 
-def _of_adapter(text: str) -> Query:
-    """An adapter by its folder, its name, or the first 8 or more digits of its weights' sha256."""
+def _of_adapter(text: str, roots: Sequence[Path]) -> Query:
+    """An adapter by its folder, its name, or the first 8 or more digits of its weights' sha256; and its copies."""
     folder = _folder(text)
     exact = adapters.load_card(folder).weights_sha256 if folder else ""
 
-    def is_it(name: Any, sha256: Any) -> bool:
+    def named(name: Any, sha256: Any) -> bool:
         if exact:
             return str(sha256) == exact
         return name == text or bool(DIGEST.match(text) and str(sha256).startswith(text))
 
+    here = [(place.name, card) for place, card in (*_adapters(roots), *_adapters((folder,) if folder else ()))]
+    held = {card.weights_fingerprint for name, card in here if named(name, card.weights_sha256)}
+    drawn = [used for lineage in _lineages(roots) for used in lineage.get("adapters", ())]
+    held |= {str(used.get("fingerprint", "")) for used in drawn if named(used.get("name"), used.get("sha256"))}
+    held.discard("")  # of a card from before there were fingerprints
+
     def matches(lineage: Lineage) -> bool:
-        return any(is_it(used.get("name"), used.get("sha256")) for used in lineage.get("adapters", ()))
+        return any(
+            named(used.get("name"), used.get("sha256")) or used.get("fingerprint") in held
+            for used in lineage.get("adapters", ())
+        )
 
     def made(place: Path, card: Card) -> bool:
-        return is_it(place.name, card.weights_sha256)
+        return named(place.name, card.weights_sha256) or card.weights_fingerprint in held
 
     return Query(f"adapter {folder.name if folder else text}" + (f" ({exact[:12]})" if exact else ""), matches, made)
 
@@ -189,12 +199,9 @@ def _of_photo(text: str, roots: Sequence[Path]) -> Query:
         raise RequestError(
             f"--photo wants the photo's file or 8 to 64 digits of its sha256, and found '{text}'. Nothing was changed."
         )
-    trained = {card.weights_sha256 for folder, card in _adapters(roots) if _learned(folder, digest)}
-    drawn = any(
-        _along(line.get("lineage") or {}, digest)
-        for run in _places(roots)[0]
-        for line in Ledger(run / store.RECORDS).read()[0]
-    )
+    taught = [card for folder, card in _adapters(roots) if _learned(folder, digest)]
+    trained = {mark for card in taught for mark in (card.weights_sha256, card.weights_fingerprint) if mark}
+    drawn = any(_along(lineage, digest) for lineage in _lineages(roots))
     if not trained and not drawn:
         looked = ", ".join(str(place) for place in (*resources.search("adapters"), *roots))
         raise RequestError(
@@ -204,12 +211,20 @@ def _of_photo(text: str, roots: Sequence[Path]) -> Query:
         )
 
     def matches(lineage: Lineage) -> bool:
-        return _along(lineage, digest) or any(used.get("sha256") in trained for used in lineage.get("adapters", ()))
+        marks = {used.get(key) for used in lineage.get("adapters", ()) for key in ("sha256", "fingerprint")}
+        return _along(lineage, digest) or not trained.isdisjoint(marks)
 
     def made(place: Path, card: Card) -> bool:
-        return card.weights_sha256 in trained
+        return card.weights_sha256 in trained or card.weights_fingerprint in trained
 
     return Query(f"photo {digest[:12]}", matches, made)
+
+
+def _lineages(roots: Sequence[Path]) -> Iterator[Lineage]:
+    """Those of every picture in the runs under the roots."""
+    for run in _places(roots)[0]:
+        for line in Ledger(run / store.RECORDS).read()[0]:
+            yield line.get("lineage") or {}
 
 
 def _along(lineage: Lineage, digest: str) -> bool:

@@ -105,7 +105,7 @@ def test_a_dry_run_shows_plan_and_verdict_and_writes_nothing(synthgen: Synthgen,
     lines = dict(line.split(maxsplit=1) for line in out.splitlines())
     assert lines["place"] == "beach 6, park 6"
     assert lines["12"].startswith("pictures would go to runs/")
-    assert "licence verdict for use 'internal': allow" in out
+    assert "licence verdict for use 'internal': yes (allow)" in out
     assert list(empty_folder.iterdir()) == []
 
 
@@ -224,7 +224,7 @@ def test_all_problems_of_a_pipeline_are_told_at_once(synthgen: Synthgen, empty_f
 def test_licenses_check_answers_yes_and_no_by_its_exit_code(synthgen: Synthgen, empty_folder: Path) -> None:
     assert synthgen("samples", "--count", 1, "--out", "free").code == 0
     code, out, _ = synthgen("licenses", "check", "--base", "mini", "--images", "free", "--use", "commercial")
-    assert code == 0 and out.startswith("licence verdict for use 'commercial': allow\n  because ")
+    assert code == 0 and out.startswith("licence verdict for use 'commercial': yes (allow)\n  because ")
     (empty_folder / "unstated").mkdir()
     code, out, _ = synthgen("licenses", "check", "--images", "unstated", "--use", "commercial", "--json")
     assert code == Refused.exit_code
@@ -343,7 +343,7 @@ def test_an_adapter_is_listed_and_shown_by_its_card(synthgen: Synthgen, shirts_a
 def test_an_adapter_brings_the_licence_of_its_photos(synthgen: Synthgen, shirts_adapter: Path) -> None:
     code, out, _ = synthgen("licenses", "check", "--adapter", "shirts", "--use", "commercial")
     assert code == Refused.exit_code
-    assert out.startswith("licence verdict for use 'commercial': deny\n")
+    assert out.startswith("licence verdict for use 'commercial': no (deny)\n")
     assert "adapter 'shirts' > photos 'shirts' is CC-BY-NC-4.0: run_commercial -> deny" in out
 
 

@@ -144,7 +144,7 @@ def test_a_base_is_pinned_fetched_checked_and_then_works_offline(server: Hub, kl
     server.cut = "transformer/diffusion_pytorch_model.safetensors"
     pulled = program(tmp_path, server.url, "bases", "pull", "z-image", "--use", "commercial")
     assert pulled.returncode == 0, pulled.stderr
-    assert COMMIT in pulled.stderr and "licence verdict for use 'commercial': allow" in pulled.stderr
+    assert COMMIT in pulled.stderr and "licence verdict for use 'commercial': yes (allow)" in pulled.stderr
     got = [path for method, path, _ in server.sent if method == "GET" and "transformer/diffusion" in path]
     assert len(got) == 2  # cut once and asked for again; huggingface_hub keeps what came in steps of 10 MB
     assert not any(path.endswith(".bin") for _, path, _ in server.sent)

@@ -134,6 +134,28 @@ def test_an_adapter_goes_with_what_it_learned_from(trained, empty_folder, synthg
     assert "LicenseRef-own" in (empty_folder / "adapters" / "quarantine" / "shirts" / "card.toml").read_text()
 
 
+def test_a_copy_of_an_adapter_is_no_way_round(trained, toy, empty_folder, synthgen):
+    shutil.copytree(trained, empty_folder / "adapters" / "shirts")
+    photo = json.loads((trained / "private" / "photos.json").read_text())[0]["sha256"]
+    for asked in (
+        ("adapters", "export", "shirts", "--format", "kohya", "--out", "k.safetensors"),
+        ("adapters", "import", "k.safetensors", "--name", "tee", "--base", toy, "--exact-base"),
+        ("generate", "--count", 2, "--adapter", "tee", "--base", toy, "--out", "runs/tee", "--size", 64),
+    ):
+        told = synthgen(*asked)
+        assert told.code == 0, told.err
+    inspected = synthgen("adapters", "inspect", "tee").out
+    assert "same weights   adapter 'shirts', licence LicenseRef-own" in inspected and "adapter 'tee'" not in inspected
+    for asked in (("--adapter", "shirts"), ("--adapter", "tee"), ("--photo", photo)):
+        listed = synthgen("revoke", *asked).out
+        assert "runs/tee  run  2 pictures" in listed and listed.count("  adapter  ") == 2, asked
+    shutil.rmtree("adapters/tee")  # what was drawn with it tells whose weights they were
+    assert "runs/tee  run  2 pictures" in synthgen("revoke", "--adapter", "shirts", "--apply").out.replace(
+        " into quarantine", ""
+    )
+    assert not pictures(Path("runs/tee")) and not Path("adapters/shirts").exists()
+
+
 @pytest.mark.parametrize(
     ("stated", "asked", "found"),
     [

@@ -95,3 +95,12 @@ def test_an_invisible_mark_names_a_picture_whose_looks_are_gone(marker, tmp_path
     plain = tmp_path / "runs" / "plain"
     benchmark.make_run(plain, 6, 256, marker)
     assert verify.path(tmp_path / "found.jpg", stores=(plain,)).findings[0].status == "unknown"
+
+
+def test_what_is_wrong_with_many_files_alike_is_told_once(run, synthgen):  # noqa: F811
+    for picture in pictures(run):
+        picture.unlink()
+    code, out, _ = synthgen("verify", run)
+    assert code == 3 and out.count("and the file is gone") == 6
+    assert "missing  3 more: the ledger has its line, and the file is gone (--json names all)\n" in out
+    assert out.endswith(f"{run}, pictures and ledger: 1 ok, 8 missing\n")

@@ -131,15 +131,22 @@ def interrupted_once(there: Callable[[], bool]) -> Iterator[None]:
 
 
 def two_finished_runs(toy: Path, trained: Path, place: Path) -> tuple[Path, Path]:
-    """Runs of an adapter, and of the same adapter under a card that says dress."""
+    """Runs of an adapter, and of a weaker one under a card that says dress."""
     import shutil
     from dataclasses import replace
 
-    from synthgen import adapters, card, generate
+    from safetensors import safe_open
+    from safetensors.numpy import load_file, save_file
+
+    from synthgen import adapters, generate
 
     dress = place / "dresses"
     shutil.copytree(trained, dress)
-    card.write(dress, replace(adapters.load_card(dress), name="dresses", category="dress", trigger="zwx"))
+    weights = dress / adapters.WEIGHTS
+    with safe_open(weights, "numpy") as file:
+        metadata = file.metadata()
+    save_file({name: tensor * 0.9 for name, tensor in load_file(weights).items()}, weights, metadata)
+    adapters.save(dress, replace(adapters.load_card(dress), name="dresses", category="dress", trigger="zwx"))
     folders = place / "shirts-run", place / "dresses-run"
     for adapter, out in zip((trained, dress), folders, strict=True):
         generate.run(

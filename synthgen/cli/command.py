@@ -94,8 +94,11 @@ def echo_json(result: Mapping[str, Any] | list[Any]) -> None:
 
 
 def verdict_lines(verdict: Verdict) -> list[str]:
-    """A licence verdict as lines: the answer, then each reason and condition."""
+    """A licence verdict as lines: whether the use is permitted, then each reason and condition."""
+    from synthgen import licenses
+
     how = "" if verdict.reading == "strict" else f", in the {verdict.reading} reading"
-    lines = [f"licence verdict for use '{verdict.use}'{how}: {verdict.answer}"]
+    may = "yes" if licenses.permits(verdict) else "no"
+    lines = [f"licence verdict for use '{verdict.use}'{how}: {may} ({verdict.answer})"]
     lines += [f"  because {reason}" for reason in verdict.reasons]
     return lines + [f"  on condition: {condition}" for condition in verdict.conditions]

@@ -44,7 +44,7 @@ def revoke(roots: tuple[Path, ...], apply: bool, as_json: bool, **given: str) ->
         return
     for place in found:
         click.echo(f"{place.folder}  {place.kind}  {_counted(place, apply)}")
-        if place.packed:
+        if place.others:
             click.echo(
                 f"{place.folder}: {', '.join(place.packed)} {'went' if apply else 'would go'} as a whole, with "
                 f"{place.others} other pictures; export again to have those.",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -11,6 +13,7 @@ from synthgen.cli.command import as_json, command, echo_json, stores
 from synthgen.errors import Refused
 
 PATH = click.Path(path_type=Path)
+SHOWN = 5  # files of which the same is to be said
 
 
 @command(
@@ -43,11 +46,22 @@ def verify(path: Path, trust: tuple[Path, ...], stores: tuple[Path, ...], as_jso
         findings = [asdict(finding) for finding in report.findings]
         echo_json({"path": path, "good": report.good, "counts": report.counts, "findings": findings})
     else:
-        whole = len(report.findings) == 1
-        for finding in report.findings:
-            if whole or finding.status != "ok":
-                click.echo(f"{finding.status}  {finding.file}: {finding.reason}")
-        if not whole:
-            click.echo(f"{path}: " + ", ".join(f"{count} {status}" for status, count in report.counts.items()))
+        click.echo("\n".join(_lines(report)))
     if not report.good:
         click.get_current_context().exit(Refused.exit_code)
+
+
+def _lines(report: Any) -> Iterator[str]:
+    """What is wrong, file by file, the same reasons together; of a run the sum, too."""
+    run = report.path.is_dir()
+    said: dict[tuple[str, str], list[str]] = {}
+    for finding in report.findings:
+        if not run or finding.status != "ok":
+            said.setdefault((finding.status, finding.reason), []).append(finding.file)
+    for (status, reason), files in said.items():
+        yield from (f"{status}  {file}: {reason}" for file in files[:SHOWN])
+        if len(files) > SHOWN:
+            yield f"{status}  {len(files) - SHOWN} more: {reason} (--json names all)"
+    if run:
+        counts = ", ".join(f"{count} {status}" for status, count in report.counts.items())
+        yield f"{report.path}, pictures and ledger: {counts}"
