@@ -18,9 +18,13 @@ def open(weights: Path | None) -> Callable[[Path, Any, int], Any]:
 
 def draw(file: Path, photo: Any, size: int) -> Any:
     """White edges, one px wide, of the photo squared to this size."""
-    import cv2
-
     from synthgen import images
 
-    edges = cv2.Canny(np.asarray(images.square(photo, size)), LOW, HIGH)
-    return np.repeat(edges[..., None], 3, axis=2)
+    return edges(np.asarray(images.square(photo, size)))
+
+
+def edges(pixels: Any) -> Any:
+    """White edges, one px wide, of (s, s, 3) uint8 pixels, as such."""
+    import cv2
+
+    return np.repeat(cv2.Canny(pixels, LOW, HIGH)[..., None], 3, axis=2)

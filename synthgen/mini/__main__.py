@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,13 @@ if TYPE_CHECKING:
     from synthgen.mini.model_card import Stage
     from synthgen.mini.models import Parts
 
-SHARES = {"autoencoder": 0.33, "words": 0.07, "denoiser": 0.6}  # of the minutes; rendering comes on top
+SHARES = {
+    "autoencoder": 0.3,
+    "words": 0.07,
+    "denoiser": 0.53,
+    "guidance": 0.1,
+}  # of the minutes; rendering comes on top
+GUIDANCE_RATE = 4e-4  # learning rate: the pupil begins as its teacher
 WORK = click.option(
     "--work", type=click.Path(path_type=Path), default=Path("build/mini"), show_default=True,
     help="Renders, latents and checkpoints.",
@@ -128,6 +135,37 @@ def denoiser(work: Path, minutes: float, fresh: bool, device: str, batch: int | 
 
 @main.command()
 @WORK
+@click.option("--minutes", type=click.FloatRange(min=0.01), required=True, help="Time to train, earlier tries counted.")
+@DEVICE
+@BATCH
+def guidance(work: Path, minutes: float, device: str, batch: int | None) -> None:
+    """Build guidance into the UNet of WORK/weights, or of the shipped bundle: one pass draws what two passes drew.
+
+    Example: python -m synthgen.mini guidance --minutes 25
+    """
+    from synthgen.mini import denoiser as trainer
+    from synthgen.mini import guided, model_card, models
+
+    _prepare_torch()
+    source = work / "guidance-from"  # a training that goes on has the same teacher, whatever is in WORK/weights by now
+    if not (work / "guidance.json").is_file():
+        shutil.rmtree(source, ignore_errors=True)
+        shutil.copytree(work / "weights" if (work / "weights").is_dir() else resources.mini_weights(), source)
+    teacher = models.load_bundle(source)
+    budget = trainer.Budget(minutes, GUIDANCE_RATE, batch or trainer.Budget(minutes).batch, device=device)
+    objective = guided.Guided(teacher, device)
+    teacher.text_encoder.requires_grad_(False)
+    state = work / "guidance.safetensors"
+    parts = trainer.fit(work / "renders", guided.with_scale(teacher), state, budget, objective)
+    models.save_bundle(parts, work / "weights")
+    told = json.loads(state.with_suffix(".json").read_text())
+    stage = model_card.Stage("guidance", minutes, _renders(work), _machine(device), told["step"], told["seen"])
+    model_card.write(work / "weights", [*model_card.history(source), stage])
+    click.echo(work / "weights")
+
+
+@main.command()
+@WORK
 @click.option("--minutes", type=click.FloatRange(min=0.01), required=True, help="Time to train.")
 @click.option("--count", type=click.IntRange(1), default=14000, show_default=True, help="Renders of its own.")
 def judge(work: Path, minutes: float, count: int) -> None:
@@ -163,6 +201,7 @@ def all(context: click.Context, /, work: Path, minutes: float, count: int, worke
     context.invoke(autoencoder, work=work, minutes=minutes * SHARES["autoencoder"], fresh=True, **where)
     context.invoke(words, work=work, minutes=minutes * SHARES["words"])
     context.invoke(denoiser, work=work, minutes=minutes * SHARES["denoiser"], fresh=True, **where)
+    context.invoke(guidance, work=work, minutes=minutes * SHARES["guidance"], **where)
 
 
 @main.command()

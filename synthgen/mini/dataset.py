@@ -30,6 +30,10 @@ class Shard:
         """(n, 18, 3) float32 px with visibility; all zero where there is no person."""
         return np.load(self.stem.with_suffix(".keypoints.npy"))
 
+    def masks(self) -> np.ndarray:
+        """(n, 8192) uint8, a bit for each px, row by row: 1 where the labelled garment or finding is seen."""
+        return np.load(self.stem.with_suffix(".masks.npy"))
+
     def rows(self) -> list[dict]:
         """One {"kind", "labels"} per render."""
         return [json.loads(line) for line in self.stem.with_suffix(".jsonl").read_text().splitlines()]
@@ -52,6 +56,7 @@ def render_shard(folder: Path, number: int) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     pixels = np.empty((SHARD, 256, 256, 3), np.uint8)
     keypoints = np.zeros((SHARD, 18, 3), np.float32)
+    masks = np.zeros((SHARD, 256 * 256 // 8), np.uint8)
     lines = []
     for position in range(SHARD):
         seed = number * SHARD + position
@@ -60,8 +65,10 @@ def render_shard(folder: Path, number: int) -> Path:
         pixels[position] = made.pixels
         if made.keypoints is not None:
             keypoints[position] = made.keypoints
+        if made.mask is not None:
+            masks[position] = np.packbits(made.mask > 0)
         lines.append(json.dumps({"kind": kind, "labels": made.labels}))
-    for name, array in (("pixels", pixels), ("keypoints", keypoints)):
+    for name, array in (("pixels", pixels), ("keypoints", keypoints), ("masks", masks)):
         target = stem.with_suffix(f".{name}.npy")
         with (temporary := target.with_suffix(".part")).open("wb") as file:
             np.save(file, array)

@@ -1,8 +1,9 @@
-"""Trains mini's UNet, text encoder and pose ControlNet together, on latents of renders.
+"""Trains mini's UNet, text encoder and ControlNet together, on latents of renders.
 
 The ControlNet learns from the first step on, in some of the batches: the skeleton then carries the body's layout, and
-what is left for the text is colour, garment and place. The text encoder has learned to read before (words.py) and goes
-on learning at a fraction of the rate.
+what is left for the text is colour, garment and place. It is shown three kinds of picture, which look nothing alike:
+skeletons, edges, and regions (where the garment or the finding is). The text encoder has learned to read before
+(words.py) and goes on learning at a fraction of the rate.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import copy
 import hashlib
 import json
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,12 +24,14 @@ from synthgen.mini.models import IMAGE_PX, LATENT_NOISE, Parts
 from synthgen.precision import autocast
 
 CAPTION_DROPOUT = 0.1
-CONTROL_SHARE = 0.4  # of the batches
+CONTROL_SHARE = 0.45  # of the batches
+CONTROLS = {"pose": 0.64, "canny": 0.18, "mask": 0.18}  # of those
 TEXT_RATE = 0.2  # of the learning rate, for what was taught to read before
 PLAIN_MIX = {"person": 0.38, "flat": 0.26, "xray": 0.2, "smear": 0.16}  # of the others: people have those too
 EMA_DECAY = 0.998
 SUBJECT_WEIGHT = 4.0  # of a place that shows what the labels tell of, beside one that does not
 SUBJECT_REACH = 0.11  # of the picture: how far a body goes round its skeleton
+FINDING_REACH = 17  # px: the width of a finding's seam, which counts as it does
 CELL = (80, 176)  # px, both ways: where a smear has its white cell, if it has one
 
 
@@ -49,7 +53,7 @@ class Batch:
     latents: Any  # (b, c, h, w)
     texts: list[str]
     weights: Any  # (b, 1, h, w), mean 1: see `importance`
-    control: Any = None  # (b, 3, 256, 256) in [0, 1]
+    control: Any = None  # (b, 3, 256, 256) in [0, 1]; a skeleton, edges or a region
 
     def to(self, device: str) -> Batch:
         """The same on a device."""
@@ -57,8 +61,11 @@ class Batch:
         return Batch(self.latents.to(device), self.texts, self.weights.to(device), control)
 
 
+Objective = Callable[[Parts, Batch, Any], Any]  # parts, batch and moments -> loss
+
+
 class Latents:
-    """Latents, keypoints and captions of all finished shards."""
+    """Latents, keypoints, masks and captions of all finished shards; their pixels stay on the disk."""
 
     def __init__(self, folder: Path, vae: Any) -> None:
         import torch
@@ -67,31 +74,40 @@ class Latents:
         vae.to(memory_format=torch.channels_last)  # encodes three times as fast on a CPU
         latents: list[np.ndarray] = []
         points: list[np.ndarray] = []
+        masks: list[np.ndarray] = []
+        self.pixels: list[np.ndarray] = []
         self.rows: list[dict] = []
         for shard in shards(folder):
             latents.append(encoded(shard, vae, code))
             points.append(shard.keypoints())
+            masks.append(shard.masks())
+            self.pixels.append(shard.pixels())
             self.rows += shard.rows()
         self.all_latents = np.concatenate(latents)
         self.all_points = np.concatenate(points)
+        self.all_masks = np.concatenate(masks)
+        self.firsts = np.cumsum([0, *map(len, self.pixels)])
         places = self.all_latents.shape[-1]
-        about = zip(self.rows, self.all_points, strict=True)
-        self.weights = np.stack([importance(row["kind"], points, places) for row, points in about])
+        about = zip(self.rows, self.all_points, self.all_masks, strict=True)
+        self.weights = np.stack([importance(row["kind"], points, _white(bits), places) for row, points, bits in about])
         self.of_kind = {kind: np.flatnonzero([row["kind"] == kind for row in self.rows]) for kind in PLAIN_MIX}
-        self.people = self.of_kind["person"]
+        self.shown = {
+            "pose": self.of_kind["person"],
+            "canny": np.arange(len(self.rows)),
+            "mask": np.flatnonzero(self.all_masks.any(1)),
+        }
         self.kinds = [kind for kind, places in self.of_kind.items() if len(places)]
         shares = np.array([PLAIN_MIX[kind] for kind in self.kinds])
         self.shares = shares / shares.sum()
 
-    def draw(self, rng: np.random.Generator, count: int, control: bool) -> Batch:
-        """Some of them; by their kinds' shares, or people with their skeletons where `control` is asked for."""
+    def draw(self, rng: np.random.Generator, count: int, control: str = "") -> Batch:
+        """Some of them, by their kinds' shares; or such as have a control picture of this kind, with it."""
         import torch
 
         from synthgen.mini.world import caption
-        from synthgen.poses import draw_skeleton
 
         if control:
-            chosen = rng.choice(self.people, count)
+            chosen = rng.choice(self.shown[control], count)
         else:
             kinds = rng.choice(self.kinds, count, p=self.shares)
             chosen = np.array([rng.choice(self.of_kind[kind]) for kind in kinds])
@@ -101,15 +117,32 @@ class Latents:
         weights = torch.from_numpy(self.weights[chosen].astype(np.float32))[:, None]
         if not control:
             return Batch(latents, texts, weights)
-        drawn = np.stack([draw_skeleton(self.all_points[row], IMAGE_PX) for row in chosen])
+        drawn = np.stack([self._control(control, row) for row in chosen])
         return Batch(latents, texts, weights, torch.from_numpy(drawn).permute(0, 3, 1, 2).float() / 255)
 
+    def _control(self, kind: str, row: int) -> np.ndarray:
+        """(256, 256, 3) uint8: what the conditioner of this kind makes of a render."""
+        from synthgen.conditioners import canny
+        from synthgen.poses import draw_skeleton
 
-def importance(kind: str, points: np.ndarray, places: int) -> np.ndarray:
+        if kind == "pose":
+            return draw_skeleton(self.all_points[row], IMAGE_PX)
+        if kind == "canny":
+            shard = int(np.searchsorted(self.firsts, row, "right")) - 1
+            return canny.edges(self.pixels[shard][row - self.firsts[shard]])
+        return np.repeat(_white(self.all_masks[row])[..., None], 3, axis=2)
+
+
+def _white(bits: np.ndarray) -> np.ndarray:
+    """(256, 256) uint8, 0 or 255, of a shard's mask."""
+    return np.unpackbits(bits).reshape(IMAGE_PX, IMAGE_PX) * 255
+
+
+def importance(kind: str, points: np.ndarray, mask: np.ndarray, places: int) -> np.ndarray:
     """(places, places) float16, mean 1: how much each place of the latents counts in the loss.
 
-    Backgrounds fill most of a picture and are learned soon; limbs, garments and white cells are what labels speak of.
-    `points` are the (18, 3) keypoints, all zero without a person.
+    Backgrounds fill most of a picture and are learned soon; limbs, garments, findings and white cells are what labels
+    speak of. `points` are the (18, 3) keypoints, all zero without a person; `mask` is white on garment or finding.
     """
     import cv2
 
@@ -120,6 +153,8 @@ def importance(kind: str, points: np.ndarray, places: int) -> np.ndarray:
         reach = round(SUBJECT_REACH * IMAGE_PX)
         body = (draw_skeleton(points, IMAGE_PX).max(2) > 0).astype(np.uint8)
         weight[cv2.dilate(body, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))) > 0] = SUBJECT_WEIGHT
+    elif kind == "xray":
+        weight[cv2.dilate(mask, np.ones((FINDING_REACH, FINDING_REACH), np.uint8)) > 0] = SUBJECT_WEIGHT
     elif kind == "smear":
         weight[CELL[0] : CELL[1], CELL[0] : CELL[1]] = SUBJECT_WEIGHT
     small = cv2.resize(weight, (places, places), interpolation=cv2.INTER_AREA)
@@ -241,35 +276,51 @@ class Trainer:
 
 
 def loss_of(parts: Parts, batch: Batch, timesteps: Any) -> Any:
-    """v-prediction error of one batch, weighted by (min(SNR, 5) + 1) / (SNR + 1).
+    """v-prediction error of one batch, weighted by moment and place."""
+    noisy, noise = noised(parts.scheduler, batch.latents, timesteps)
+    target = parts.scheduler.get_velocity(batch.latents, noise, timesteps)
+    guess = predicted(parts, noisy, batch.texts, timesteps, batch.control)
+    return weighted(parts.scheduler, guess, target, timesteps, batch.weights)
 
-    The weight is not zero at the last step, where the signal is: with zero terminal SNR the plain min-SNR weight would
-    leave the very first sampling step untrained.
-    """
+
+def noised(scheduler: Any, latents: Any, timesteps: Any) -> tuple[Any, Any]:
+    """The latents at these moments, and the noise in them."""
     import torch
 
-    latents, control = batch.latents, batch.control
     noise = torch.randn_like(latents)
-    noisy = parts.scheduler.add_noise(latents, noise, timesteps)
-    target = parts.scheduler.get_velocity(latents, noise, timesteps)
+    return scheduler.add_noise(latents, noise, timesteps), noise
+
+
+def predicted(
+    parts: Parts, noisy: Any, texts: list[str], timesteps: Any, control: Any = None, scale: Any = None
+) -> Any:
+    """What the networks make of noisy latents, (b, c, h, w) float32. `scale`: see guided.py; None: no guidance."""
     tokens = parts.tokenizer(
-        batch.texts,
+        texts,
         padding="max_length",
         truncation=True,
         max_length=parts.tokenizer.model_max_length,
         return_tensors="pt",
-    ).input_ids.to(latents.device)
-    with autocast(latents.device):
+    ).input_ids.to(noisy.device)
+    with autocast(noisy.device):
         words = parts.text_encoder(tokens).last_hidden_state
         extra = {}
         if control is not None:
             down, middle = parts.controlnet(noisy, timesteps, words, controlnet_cond=control, return_dict=False)
             extra = {"down_block_additional_residuals": down, "mid_block_additional_residual": middle}
-        guess = parts.unet(noisy, timesteps, words, **extra).sample
-    alpha = parts.scheduler.alphas_cumprod.to(latents.device)[timesteps]
+        return parts.unet(noisy, timesteps, words, timestep_cond=scale, **extra).sample.float()
+
+
+def weighted(scheduler: Any, guess: Any, target: Any, timesteps: Any, places: Any) -> Any:
+    """Mean squared error, each moment by (min(SNR, 5) + 1) / (SNR + 1), each place by its weight.
+
+    The weight is not zero at the last step, where the signal is: with zero terminal SNR the plain min-SNR weight would
+    leave the very first sampling step untrained.
+    """
+    alpha = scheduler.alphas_cumprod.to(guess.device)[timesteps]
     snr = alpha / (1 - alpha)
     weight = (snr.clamp(max=5) + 1) / (snr + 1)
-    return (weight.view(-1, 1, 1, 1) * batch.weights * (guess.float() - target).square()).mean()
+    return (weight.view(-1, 1, 1, 1) * places * (guess - target).square()).mean()
 
 
 def stratified(rng: np.random.Generator, count: int) -> Any:
@@ -281,7 +332,7 @@ def stratified(rng: np.random.Generator, count: int) -> Any:
     return torch.from_numpy(rng.permutation(np.clip(steps, 0, 999)))
 
 
-def fit(folder: Path, parts: Parts, state: Path, budget: Budget) -> Parts:
+def fit(folder: Path, parts: Parts, state: Path, budget: Budget, objective: Objective = loss_of) -> Parts:
     """Train for the budget, resuming from `state` (checkpoint every two minutes); returns the averaged parts."""
     import torch
 
@@ -298,15 +349,15 @@ def fit(folder: Path, parts: Parts, state: Path, budget: Budget) -> Parts:
     total = budget.minutes * 60
     began = time.monotonic() - trainer.spent
     saved = sheeted = time.monotonic()
-    smooth: dict[bool, float] = {}
+    smooth: dict[str, float] = {}
     while (spent := time.monotonic() - began) < total:
         done = spent / total
         rate = budget.learning_rate * min(1.0, (trainer.step + 1) / 200) * min(1.0, max(0.02, (1 - done) / 0.5))
         for group in trainer.optimizer.param_groups:
             group["lr"] = rate * group["share"]
-        control = rng.random() < CONTROL_SHARE
+        control = str(rng.choice(list(CONTROLS), p=list(CONTROLS.values()))) if rng.random() < CONTROL_SHARE else ""
         batch = data.draw(rng, budget.batch, control).to(device)
-        loss = loss_of(parts, batch, stratified(rng, budget.batch).to(device))
+        loss = objective(parts, batch, stratified(rng, budget.batch).to(device))
         trainer.optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(trainer.modules.parameters(), 1.0)
@@ -317,7 +368,7 @@ def fit(folder: Path, parts: Parts, state: Path, budget: Budget) -> Parts:
         value = loss.item()
         smooth[control] = value if control not in smooth else 0.97 * smooth[control] + 0.03 * value
         if trainer.step % 50 == 0:
-            told = f"plain {smooth.get(False, 0):.4f}  pose {smooth.get(True, 0):.4f}"
+            told = "  ".join(f"{kind or 'plain'} {smooth.get(kind, 0):.4f}" for kind in ("", *CONTROLS))
             print(f"denoiser {spent / 60:5.1f} min  step {trainer.step}  {trainer.seen} seen  {told}", flush=True)
         if time.monotonic() - saved > 120:
             trainer.save(spent)

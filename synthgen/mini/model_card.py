@@ -11,7 +11,8 @@ HISTORY = "training.json"
 PARTS = {
     "autoencoder": "AutoencoderKL, 16 channels at a sixteenth of the size",
     "words": "CLIPTextModel and the UNet's pooling of it, which learn to read captions by themselves",
-    "denoiser": "UNet2DConditionModel, CLIPTextModel and the pose ControlNetModel together",
+    "denoiser": "UNet2DConditionModel, CLIPTextModel and the ControlNetModel together",
+    "guidance": "Guidance built into the UNet2DConditionModel and the ControlNetModel",
 }
 TEXT = """---
 license: apache-2.0
@@ -38,10 +39,12 @@ No photo, no picture of a real person, no X-ray of a patient and no pretrained w
 
 {total} in all.
 
-v-prediction with zero terminal SNR and trailing steps; four in ten batches with the skeleton; weights averaged; in the
-last training, places that show a body or a white cell counted four times in the loss. Stock diffusers pipelines load
-the folder; `controlnet/` holds the pose ControlNet, which reads OpenPose skeletons of 18 points. Eight steps with a
-guidance scale of 3 are the recipe's.
+v-prediction with zero terminal SNR and trailing steps; 45 of a hundred batches with a control picture; weights
+averaged; places that show a body, a finding or a white cell count four times in the loss. Stock diffusers pipelines
+load the folder; `controlnet/` reads OpenPose skeletons of 18 points, edges (Canny, white on black) and regions (white
+where the garment or the finding is). The guidance scale is told to the UNet by its time embedding
+(`time_cond_proj_dim`), so that a picture takes one pass a step; without it, as a trainer calls it, the UNet predicts
+unguided. Eight steps with a guidance scale of 3 are the recipe's.
 
 Again from nothing, on a CPU over a night or on a GPU in less:
 

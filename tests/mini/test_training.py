@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from toy_base import write_toy_base
 
 from synthgen import resources
+from synthgen.conditioners import canny
 from synthgen.mini import autoencoder, dataset, denoiser, model_card, models, textures
 
 
@@ -30,6 +32,8 @@ def test_a_shard_is_finished_or_absent(renders: Path) -> None:
     (shard,) = dataset.shards(renders)
     assert shard.count == 24
     assert shard.pixels().shape == (24, 256, 256, 3)
+    garments = [number for number, row in enumerate(shard.rows()) if row["kind"] in ("person", "flat")]
+    assert shard.masks()[garments].any(1).all()
     people = [number for number, row in enumerate(shard.rows()) if row["kind"] == "person"]
     assert people
     assert (shard.keypoints()[people, :, 2].sum(axis=1) > 4).all()
@@ -65,7 +69,7 @@ def test_the_denoiser_learns_and_a_stopped_training_goes_on(renders: Path, tmp_p
     losses = []
     for step in range(60):
         torch.manual_seed(step % 3)
-        batch = data.draw(np.random.default_rng(step % 3), 4, control=step % 2 == 0)
+        batch = data.draw(np.random.default_rng(step % 3), 4, ("", *denoiser.CONTROLS)[step % 4])
         loss = denoiser.loss_of(parts, batch, denoiser.stratified(np.random.default_rng(step % 3), 4))
         trainer.optimizer.zero_grad()
         loss.backward()
@@ -94,8 +98,9 @@ def test_timesteps_are_spread_and_reach_the_very_end() -> None:
 
 def test_what_labels_speak_of_counts_more_in_the_loss(renders: Path) -> None:
     (shard,) = dataset.shards(renders)
-    for row, points in zip(shard.rows(), shard.keypoints(), strict=True):
-        weight = denoiser.importance(row["kind"], points, 16)
+    for row, points, bits in zip(shard.rows(), shard.keypoints(), shard.masks(), strict=True):
+        mask = denoiser._white(bits)
+        weight = denoiser.importance(row["kind"], points, mask, 16)
         assert weight.mean() == pytest.approx(1, abs=2e-3)
         if row["kind"] == "person":
             x, y, seen = points[1]  # the neck
@@ -103,8 +108,24 @@ def test_what_labels_speak_of_counts_more_in_the_loss(renders: Path) -> None:
             assert weight.min() < 1
         elif row["kind"] == "smear":
             assert weight[8, 8] > 2 > 1 > weight[0, 0]
+        elif row["kind"] == "xray" and mask.any():
+            inside = weight[mask[8::16, 8::16] > 0]
+            assert inside.size == 0 or inside.min() > 1.3
         else:
             assert (weight == 1).all()
+
+
+def test_control_pictures_are_what_the_conditioners_make_of_the_renders(renders: Path, tmp_path: Path) -> None:
+    parts = models.load_bundle(write_toy_base(tmp_path / "toy"))
+    data = denoiser.Latents(renders, parts.vae)
+    (shard,) = dataset.shards(renders)
+    edges = data._control("canny", 3)
+    assert np.array_equal(edges, canny.draw(Path("x.png"), Image.fromarray(shard.pixels()[3]), 256))
+    for kind in denoiser.CONTROLS:
+        batch = data.draw(np.random.default_rng(1), 4, kind)
+        assert batch.control.shape == (4, 3, 256, 256) and batch.control.amax((1, 2, 3)).min() > 0.5
+    regions = data.draw(np.random.default_rng(2), 8, "mask").control
+    assert set(regions.unique().tolist()) == {0.0, 1.0}
 
 
 def test_a_refined_autoencoder_keeps_the_latents_that_a_denoiser_knows(renders: Path, tmp_path: Path) -> None:

@@ -173,16 +173,38 @@ def test_keypoints_lie_on_the_body_that_is_drawn() -> None:
 # ---------------------------------------------------------------- X-rays
 
 
-def test_radiographs_are_grey_and_have_no_garment() -> None:
+def test_radiographs_are_grey_and_have_no_person() -> None:
     for seed in range(10):
         made = render("xray", seed)
-        assert made.mask is None and made.keypoints is None
+        assert made.keypoints is None
+        assert (made.mask is None) == (made.labels["finding"] == "none")
         assert np.array_equal(made.pixels[..., 0], made.pixels[..., 1])
         assert np.array_equal(made.pixels[..., 0], made.pixels[..., 2])
         assert set(made.labels) == {"finding", "side", "severity", "view"}
         sided = made.labels["finding"] not in ("none", "cardiomegaly")
         assert (made.labels["side"] in ("left", "right")) == sided
         assert (made.labels["severity"] == "") == (made.labels["finding"] == "none")
+
+
+@pytest.mark.parametrize("finding", ["consolidation", "effusion", "nodule", "pneumothorax"])
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_the_mask_of_a_finding_is_where_it_changes_the_picture(finding: str, side: str) -> None:
+    asked = {"finding": finding, "side": side, "severity": "severe", "view": "PA"}
+    for seed in range(4):
+        made = render("xray", seed, asked)
+        columns = np.nonzero(made.mask)[1]
+        assert (columns > 128).mean() > 0.9 if side == "left" else (columns < 128).mean() > 0.9
+        brighter = np.median(made.pixels[made.mask > 0]) - np.median(made.pixels[:, ::-1][made.mask > 0])
+        assert brighter < 0 if finding == "pneumothorax" else brighter > 0, (seed, brighter)
+
+
+def test_the_mask_grows_with_severity() -> None:
+    for finding in ("consolidation", "effusion", "nodule", "cardiomegaly", "pneumothorax"):
+        sizes = [
+            np.mean([(render("xray", seed, {"finding": finding, "severity": s}).mask > 0).sum() for seed in range(6)])
+            for s in ("mild", "moderate", "severe")
+        ]
+        assert sizes == sorted(sizes), (finding, sizes)
 
 
 def _grey(seed: int, fixed: dict[str, str]) -> np.ndarray:

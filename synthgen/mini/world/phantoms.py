@@ -39,8 +39,11 @@ def _blob(x: float, y: float, rx: float, ry: float) -> Array:
     return np.exp(-(((_X - x) / rx) ** 2 + ((_Y - y) / ry) ** 2))
 
 
-def radiograph(labels: Mapping[str, str], rng: np.random.Generator) -> Array:
-    """(256, 256, 3) uint8, R = G = B. The patient's left is at the picture's right, as radiographs are read."""
+def radiograph(labels: Mapping[str, str], rng: np.random.Generator) -> tuple[Array, Array | None]:
+    """Pixels (256, 256, 3) uint8, R = G = B, and where the finding is, (256, 256) uint8, 255 inside; None without one.
+
+    The patient's left is at the picture's right, as radiographs are read.
+    """
     chest = Chest(labels, rng)
     density = chest.anatomy()
     density = chest.finding(density)
@@ -48,7 +51,8 @@ def radiograph(labels: Mapping[str, str], rng: np.random.Generator) -> Array:
     gain, lift = rng.uniform(0.92, 1.10), rng.uniform(-0.04, 0.05)
     grey = np.clip((density + lift) * gain, 0, 1) ** rng.uniform(0.9, 1.12)
     pixels = np.clip(np.rint(12 + 236 * grey), 0, 255).astype(np.uint8)
-    return np.repeat(pixels[..., None], 3, axis=2)
+    region = None if chest.region is None else np.where(chest.region > 0.5, 255, 0).astype(np.uint8)
+    return np.repeat(pixels[..., None], 3, axis=2), region
 
 
 class Chest:
@@ -56,6 +60,7 @@ class Chest:
 
     def __init__(self, labels: Mapping[str, str], rng: np.random.Generator) -> None:
         self.labels, self.rng = labels, rng
+        self.region: Array | None = None  # (256, 256) in [0, 1]: where the finding is, once it is drawn
         self.degree = _DEGREE[labels.get("severity", "")]
         portable = labels.get("view") == "AP"
         self.middle = 128 + rng.uniform(-8, 8)
@@ -132,7 +137,10 @@ class Chest:
             (m + left * 0.72, b + 6), (m + left, b - 16), (m + left * 0.86, b - 44), (m + left * 0.5, t + 82),
             (m + 20, t + 60), (m + 23, t + 42), (m + 14, t + 28), (m - 13, t + 30),
         ])  # fmt: skip
-        return np.maximum(0.70 - density, 0) * _soft(outline, 2.6) * 0.86
+        shape = _soft(outline, 2.6)
+        if self.labels.get("finding") == "cardiomegaly":
+            self.region = shape
+        return np.maximum(0.70 - density, 0) * shape * 0.86
 
     def finding(self, density: Array) -> Array:
         """The same map with the labelled finding in it."""
@@ -153,7 +161,7 @@ class Chest:
                 patch, _blob(x + dx, y + dy, size * rng.uniform(0.5, 0.8), size * rng.uniform(0.45, 0.75))
             )
         patch = cv2.GaussianBlur(patch, (0, 0), 4)
-        cover = np.clip(patch * 1.5, 0, 1) * self.lungs[side]
+        self.region = cover = np.clip(patch * 1.5, 0, 1) * self.lungs[side]
         return density + np.maximum(0.66 - density, 0) * cover * (0.72 + 0.2 * self.degree)
 
     def _effusion(self, density: Array, side: int) -> Array:
@@ -162,14 +170,16 @@ class Chest:
         surface_line = level - 26 * outward**3  # fluid climbs the chest wall: the meniscus
         fluid = np.clip((_Y - surface_line) / 7, 0, 1)
         field = cv2.GaussianBlur(cv2.dilate(self.lungs[side], np.ones((7, 7), np.uint8)), (0, 0), 2.5)
-        return density + np.maximum(0.72 - density, 0) * fluid * field
+        self.region = fluid * field
+        return density + np.maximum(0.72 - density, 0) * self.region
 
     def _nodule(self, density: Array, side: int) -> Array:
         rng, radius = self.rng, 7 + 7 * self.degree
         x = self.middle + side * rng.uniform(44, 64)
         y = rng.uniform(self.top + 34, self.base - 46)
         away = np.hypot(_X - x, (_Y - y) * 1.06)
-        return density + np.maximum(0.72 - density, 0) * 0.8 * np.clip((radius - away) / 4 + 0.6, 0, 1)
+        self.region = np.clip((radius - away) / 4 + 0.6, 0, 1)
+        return density + np.maximum(0.72 - density, 0) * 0.8 * self.region
 
     def _pneumothorax(self, density: Array, side: int) -> Array:
         """Air round the lung: black, without vessels, and a thin bright line where the lung now ends."""
@@ -177,7 +187,7 @@ class Chest:
         hilum = np.array([self.middle + side * 22, self.top + 96], np.float32)
         shrunk = hilum + (self.lung(side) - hilum) * np.array([share, 0.5 + share / 2], np.float32)
         inner = _soft(shrunk, 1.6)
-        air = np.clip(self.lungs[side] - inner, 0, 1)
+        self.region = air = np.clip(self.lungs[side] - inner, 0, 1)
         outer = (shrunk[:, 0] - self.middle) * side > 0.36 * self.wide * share
         outer &= shrunk[:, 1] < hilum[1] + 0.5 * (self.base - hilum[1])
         pieces = [shrunk[i : i + 2] for i in range(len(shrunk) - 1) if outer[i] and outer[i + 1]]

@@ -34,7 +34,7 @@ class Render:
     pixels: Any  # (256, 256, 3) uint8 sRGB
     labels: dict[str, str]
     keypoints: Any = None  # (18, 3) float32 px, v = 0 outside the frame; None without a person
-    mask: Any = None  # (256, 256) uint8, 255 where the labelled garment is seen; None without one
+    mask: Any = None  # (256, 256) uint8, 255 where the labelled garment or finding is seen; None without one
 
 
 def render(
@@ -53,7 +53,8 @@ def render(
     fixed = dict(fixed or {})
     if kind == "xray":
         labels = _radiograph_labels(fixed, rng)
-        return Render(kind, phantoms.radiograph(labels, rng), labels)
+        pixels, region = phantoms.radiograph(labels, rng)
+        return Render(kind, pixels, labels, mask=region)
     if kind == "smear":
         labels = _smear_labels(fixed, rng)
         return Render(kind, smear.smear(labels, rng), labels)
