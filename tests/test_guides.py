@@ -124,14 +124,14 @@ def test_ready_control_pictures_are_shown_as_they_are(posed: Path, photos: Path)
     assert {tuple(colour) for colour in small} <= {tuple(colour) for colour in pixels.reshape(-1, 3)}
 
 
-def test_the_embedded_controlnet_knows_skeletons_only_and_says_so(
+def test_the_embedded_controlnet_knows_what_it_was_trained_for_and_says_so(
     photos: Path, tmp_path: Path, synthgen: Callable[..., Any]
 ) -> None:
     outcome = synthgen(
-        "generate", "--count", 1, "--no-adapter", "--condition", f"canny={photos}", "--out", tmp_path / "r"
+        "generate", "--count", 1, "--no-adapter", "--condition-map", f"depth={photos}", "--out", tmp_path / "r"
     )
     assert outcome.code == 2
-    assert "which knows skeletons only" in outcome.err and "--controlnet canny=FOLDER" in outcome.err
+    assert "poses, edges (canny) and masks only" in outcome.err and "--controlnet depth=FOLDER" in outcome.err
     assert not (tmp_path / "r").exists()
 
 

@@ -36,6 +36,7 @@ class Family(ABC):
     PIPELINE: ClassVar[str]  # class of diffusers
     CONTROLLED: ClassVar[str] = ""  # its class with a ControlNet, "" where diffusers has none
     CONTROLNET: ClassVar[str] = "ControlNetModel"
+    STEERED_BY: ClassVar[tuple[str, ...]] = ("pose",)  # conditions that its main ControlNet was trained for
     CONTROL: ClassVar[str] = "image"  # what that pipeline calls the control picture
     SEVERAL: ClassVar[str] = ""  # its class of several ControlNets at once, "" where diffusers has none
     INTO: ClassVar[Mapping[str, str]] = MappingProxyType({})  # its classes that draw into photos, see `into`
@@ -134,13 +135,18 @@ class Family(ABC):
         """What shows that a ControlNet with this configuration was made for another base, or ""."""
         return ""
 
+    def conditions(self, identity: Identity) -> dict[str, Path]:
+        """Folder of the ControlNet for each condition that it can be steered by."""
+        main = dict.fromkeys(self.STEERED_BY, identity.controlnet) if identity.controlnet else {}
+        return {**main, **{one.kind: one.folder for one in identity.controls}}
+
     def check_conditions(self, identity: Identity, asked: Collection[str], part: Collection[str]) -> None:
         """Raises RequestError where pictures cannot be drawn along all of these conditions.
 
         asked   kinds that are asked for by name
         part    those of them that act for a part of the steps only
         """
-        here = [*(["pose"] if identity.controlnet else []), *(one.kind for one in identity.controls)]
+        here = self.conditions(identity)
         for kind in (kind for kind in asked if kind not in here):
             if not self.CONTROLLED:
                 raise RequestError(f"base '{identity.id}': {self.WITHOUT_CONTROL} Nothing was loaded.")
@@ -171,7 +177,7 @@ class Family(ABC):
 
     def knows(self, identity: Identity) -> str:
         """What it can be steered by, as the end of a sentence."""
-        kinds = [*(["pose"] if identity.controlnet else []), *(one.kind for one in identity.controls)]
+        kinds = list(self.conditions(identity))
         return f"has a ControlNet for {' and '.join(kinds)} only" if kinds else "was given no ControlNet"
 
     def distilled(self, folder: ModelFolder) -> str:
@@ -323,13 +329,13 @@ class Family(ABC):
         """Its ControlNets by condition."""
         import diffusers
 
-        pose = {"pose": identity.controlnet} if identity.controlnet else {}
-        return {
-            kind: getattr(diffusers, self.CONTROLNET).from_pretrained(
+        opened = {
+            folder: getattr(diffusers, self.CONTROLNET).from_pretrained(
                 folder, torch_dtype=self.dtype(identity), use_safetensors=True, local_files_only=True
             )
-            for kind, folder in {**pose, **{one.kind: one.folder for one in identity.controls}}.items()
+            for folder in {*self.conditions(identity).values()}
         }
+        return {kind: opened[folder] for kind, folder in self.conditions(identity).items()}
 
     def together(self, controlnets: Sequence[Any]) -> Any:
         """What its pipeline takes for one ControlNet, or for several at once."""

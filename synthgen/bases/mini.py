@@ -35,6 +35,7 @@ class Mini(UNetFamily):
     LICENSE = "Apache-2.0"
     PIPELINE = "StableDiffusionPipeline"
     CONTROLLED = "StableDiffusionControlNetPipeline"
+    STEERED_BY = ("pose", "canny", "mask")
     INTO = into(
         "StableDiffusionImg2ImgPipeline",
         "StableDiffusionInpaintPipeline",
@@ -79,7 +80,7 @@ class Mini(UNetFamily):
         """
         if controlnet:
             raise RequestError(
-                "base 'mini' has its own ControlNet for poses. Name one for another condition: --controlnet "
+                "base 'mini' has its own ControlNet for poses, edges and masks. Name one for another condition: --controlnet "
                 "KIND=FOLDER. Nothing was loaded."
             )
         place = path or resources.mini_weights()
@@ -97,7 +98,7 @@ class Mini(UNetFamily):
         told = (
             "" if not identity.controls else f", and was given one for {', '.join(c.kind for c in identity.controls)}"
         )
-        return f"has a ControlNet of its own, which knows skeletons only{told}"
+        return f"has a ControlNet of its own, which knows poses, edges (canny) and masks only{told}"
 
     def steps(self, photos: int) -> int:
         """One photo is learned in 100 steps, a hundred in 260."""

@@ -14,7 +14,13 @@ from synthgen.mini import denoiser, guided, models
 
 @pytest.fixture
 def teacher(tmp_path: Path) -> models.Parts:
-    return models.load_bundle(write_toy_base(tmp_path / "toy"))
+    """A toy whose words matter: to guide one that hardly hears them is to learn nothing."""
+    parts = models.load_bundle(write_toy_base(tmp_path / "toy"))
+    with torch.no_grad():
+        for name, value in parts.unet.named_parameters():
+            if "attn2.to_out" in name or "attn2.to_v" in name:
+                value *= 6
+    return parts
 
 
 def _noisy(parts: models.Parts, count: int = 4) -> Any:
