@@ -80,8 +80,8 @@ class Mini(UNetFamily):
         """
         if controlnet:
             raise RequestError(
-                "base 'mini' has its own ControlNet for poses, edges and masks. Name one for another condition: --controlnet "
-                "KIND=FOLDER. Nothing was loaded."
+                "base 'mini' has its own ControlNet for poses, edges and masks. Name one for another condition: "
+                "--controlnet KIND=FOLDER. Nothing was loaded."
             )
         place = path or resources.mini_weights()
         files = sorted(file for file in place.rglob("*") if file.is_file() and file.suffix in (".safetensors", ".json"))

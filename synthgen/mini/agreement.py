@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from synthgen import poses, vocabulary
+from synthgen.intervals import wilson
 from synthgen.mini import judge as judges
 from synthgen.mini.dataset import EVALUATION_SEED
 from synthgen.mini.models import Parts
@@ -122,15 +123,8 @@ def interval(hits: int, count: int) -> dict[str, Any]:
     """Share with its 95 % Wilson interval."""
     if not count:
         return {"n": 0, "share": 0.0, "low": 0.0, "high": 1.0}
-    z, share = 1.96, hits / count
-    middle = (share + z * z / (2 * count)) / (1 + z * z / count)
-    half = z * np.sqrt(share * (1 - share) / count + z * z / (4 * count * count)) / (1 + z * z / count)
-    return {
-        "n": count,
-        "share": round(share, 3),
-        "low": round(float(middle - half), 3),
-        "high": round(float(middle + half), 3),
-    }
+    low, high = wilson(hits, count)
+    return {"n": count, "share": round(hits / count, 3), "low": round(low, 3), "high": round(high, 3)}
 
 
 def _hits(label: str, asked: Sequence[str], read: Sequence[Mapping[str, str]]) -> int:
