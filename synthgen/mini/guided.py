@@ -63,9 +63,9 @@ class Guided:
         """Mean weighted squared error of one batch."""
         import torch
 
+        plain = bool(torch.rand(()) < PLAIN_SHARE)
         noisy, _ = noised(parts.scheduler, batch.latents, timesteps)
         count = len(batch.texts)
-        plain = bool(torch.rand(()) < PLAIN_SHARE)
         with torch.no_grad():
             if plain:
                 target, scale = predicted(self.teacher, noisy, batch.texts, timesteps, batch.control), None

@@ -43,44 +43,38 @@ def test_a_unet_that_can_be_told_a_scale_begins_as_it_was(teacher: models.Parts)
 def test_a_pupil_learns_to_draw_in_one_pass_what_its_teacher_draws_in_two(
     teacher: models.Parts, tmp_path: Path
 ) -> None:
-    torch.manual_seed(0)
     objective = guided.Guided(teacher)
     pupil = guided.with_scale(teacher)
-    trained = [value for part in (pupil.unet, pupil.controlnet) for value in part.parameters()]
-    optimizer = torch.optim.AdamW(trained, lr=2e-3)
-    texts = ["a woman in a red dress", "a man in blue shorts", "chest x-ray", "a green shirt"]
-    latents, moments = _noisy(teacher), torch.tensor([950, 700, 450, 200])
-    control = torch.rand(4, 3, 64, 64)
-    batch = denoiser.Batch(latents, texts, torch.ones(4, 1, 1, 1), control)
+    optimizer = torch.optim.AdamW([*pupil.unet.parameters(), *pupil.controlnet.parameters()], lr=1e-3)
+    texts = ["a woman in a red dress", "chest x-ray"]
+    noisy, moments, control = _noisy(teacher, 2), torch.tensor([900, 300]), torch.rand(2, 3, 64, 64)
+    batch = denoiser.Batch(noisy, texts, torch.ones(2, 1, 1, 1), control)
+    plain = next(seed for seed in range(99) if _without_scale(seed))
+    scaled = next(seed for seed in range(99) if not _without_scale(seed))
 
-    def off() -> tuple[float, float]:
-        """Errors of the pupil against the teacher: guided, and told no scale; the teacher's own distance of the two."""
-        torch.manual_seed(1)
-        noisy, _ = denoiser.noised(teacher.scheduler, latents, moments)
-        told = guided.told(torch.full((4,), guided.USUAL), guided.SCALE_WIDTH)
-        with torch.no_grad():
-            worded = denoiser.predicted(objective.teacher, noisy, texts, moments, control)
-            wordless = denoiser.predicted(objective.teacher, noisy, [""] * 4, moments, control)
-            wanted = wordless + guided.USUAL * (worded - wordless)
-            one = denoiser.predicted(pupil, noisy, texts, moments, control, told)
-            none = denoiser.predicted(pupil, noisy, texts, moments, control)
-        return float((one - wanted).square().mean()), float((none - worded).square().mean())
+    def loss(seed: int) -> torch.Tensor:
+        torch.manual_seed(seed)
+        return objective(pupil, batch, moments)
 
-    before, same = off()
+    with torch.no_grad():
+        same, before = loss(plain).item(), loss(scaled).item()
     assert same < 0.01 * before
-    for step in range(60):
-        torch.manual_seed(step)
-        loss = objective(pupil, batch, moments)
+    for _ in range(30):
         optimizer.zero_grad()
-        loss.backward()
+        (loss(plain) + loss(scaled)).backward()
         optimizer.step()
-    after, unguided = off()
-    assert after < 0.5 * before
-    assert unguided < 0.5 * before
+    with torch.no_grad():
+        unguided, after = loss(plain).item(), loss(scaled).item()
+    assert after < 0.3 * before and unguided < 0.3 * before
 
     models.save_bundle(pupil, tmp_path / "guided")
-    again = models.load_bundle(tmp_path / "guided")
-    assert again.unet.config.time_cond_proj_dim == guided.SCALE_WIDTH
+    assert models.load_bundle(tmp_path / "guided").unet.config.time_cond_proj_dim == guided.SCALE_WIDTH
+
+
+def _without_scale(seed: int) -> bool:
+    """Whether the loss tells no scale after this seed: the first thing that it draws."""
+    torch.manual_seed(seed)
+    return float(torch.rand(())) < guided.PLAIN_SHARE
 
 
 def test_the_stock_pipeline_tells_the_scale_in_one_pass(teacher: models.Parts) -> None:
