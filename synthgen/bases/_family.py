@@ -165,6 +165,10 @@ class Family(ABC):
                 "was loaded."
             )
 
+    def hears_negative(self, identity: Identity) -> bool:
+        """Whether a negative prompt changes its pictures; guidance that is built into the weights takes none."""
+        return self.NEGATIVE
+
     def into(self, masked: bool, controls: int) -> str:
         """The class that draws into photos, into a part of them, along so many ControlNets; "" where there is none."""
         if controls > 1 and not self.INTO_ALONG_SEVERAL:

@@ -94,6 +94,9 @@ class Mini(UNetFamily):
         license_, name = (self.LICENSE, "mini") if path is None else ("unknown", place.name)
         return Identity(name, digest(told), license_, place, told, controlnet=place / "controlnet")
 
+    def hears_negative(self, identity: Identity) -> bool:
+        return not model_folder.config(identity.folder, "unet").get("time_cond_proj_dim")
+
     def knows(self, identity: Identity) -> str:
         told = (
             "" if not identity.controls else f", and was given one for {', '.join(c.kind for c in identity.controls)}"

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from toy_base import write_toy_base
+from toy_base import SIZE_PX, write_toy_base
 
+from synthgen import resources
 from synthgen.mini import denoiser, guided, models
 
 
@@ -95,3 +97,22 @@ def test_the_stock_pipeline_tells_the_scale_in_one_pass(teacher: models.Parts) -
         pipe("a person", num_inference_steps=2, guidance_scale=3.0, output_type="latent")
     assert [count for count, _ in seen] == [1, 1]
     assert torch.equal(seen[0][1], guided.told(torch.tensor([3.0]), guided.SCALE_WIDTH))
+
+
+def test_a_negative_prompt_is_heard_where_guidance_is_not_built_in(
+    toy: Path, tmp_path: Path, synthgen: Callable[..., Any]
+) -> None:
+    guided_toy = tmp_path / "guided"
+    models.save_bundle(guided.with_scale(models.load_bundle(toy)), guided_toy)
+    recipe = tmp_path / "mine.toml"
+    text = (resources.shipped("pipelines") / "apparel.toml").read_text()
+    recipe.write_text(text.replace('negative = ""', 'negative = "hats"'))
+    said = []
+    for base in (toy, guided_toy):
+        outcome = synthgen(
+            "generate", "--count", 1, "--no-adapter", "--base", base, "--pipeline", recipe, "--size", SIZE_PX,
+            "--num-inference-steps", 1, "--out", tmp_path / f"run-{base.name}",
+        )  # fmt: skip
+        assert outcome.code == 0, outcome.err
+        said.append("negative prompt changes nothing" in outcome.err)
+    assert said == [False, True]
