@@ -9,6 +9,7 @@ of cores and the versions. Without --images the photos are rendered by `synthgen
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import platform
@@ -47,9 +48,11 @@ def main() -> None:
     parser.add_argument("--images", type=Path, help="photos of one product (default: 100 rendered ones)")
     parser.add_argument("--count", type=int, default=500, help="pictures to generate")
     parser.add_argument("--out", type=Path, default=RESULTS, help="where the figures go")
+    parser.add_argument("--keep", type=Path, help="a new folder that photos, adapter and run stay in")
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as place:
-        folder = Path(place)
+    with contextlib.ExitStack() as held:
+        folder = given.keep or Path(held.enter_context(tempfile.TemporaryDirectory()))
+        folder.mkdir(parents=True, exist_ok=True)
         if given.images:
             shutil.copytree(given.images, folder / "shirts")
         else:
