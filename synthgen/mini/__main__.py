@@ -201,7 +201,6 @@ def all(context: click.Context, /, work: Path, minutes: float, count: int, worke
     context.invoke(autoencoder, work=work, minutes=minutes * SHARES["autoencoder"], fresh=True, **where)
     context.invoke(words, work=work, minutes=minutes * SHARES["words"])
     context.invoke(denoiser, work=work, minutes=minutes * SHARES["denoiser"], fresh=True, **where)
-    context.invoke(guidance, work=work, minutes=minutes * SHARES["guidance"], **where)
 
 
 @main.command()

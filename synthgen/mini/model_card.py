@@ -42,9 +42,7 @@ No photo, no picture of a real person, no X-ray of a patient and no pretrained w
 v-prediction with zero terminal SNR and trailing steps; 45 of a hundred batches with a control picture; weights
 averaged; places that show a body, a finding or a white cell count four times in the loss. Stock diffusers pipelines
 load the folder; `controlnet/` reads OpenPose skeletons of 18 points, edges (Canny, white on black) and regions (white
-where the garment or the finding is). The guidance scale is told to the UNet by its time embedding
-(`time_cond_proj_dim`), so that a picture takes one pass a step; without it, as a trainer calls it, the UNet predicts
-unguided. Eight steps with a guidance scale of 3 are the recipe's.
+where the garment or the finding is). Eight steps with a guidance scale of 3 are the recipe's.{guidance}
 
 Again from nothing, on a CPU over a night or on a GPU in less:
 
@@ -62,6 +60,12 @@ The judge beside it (`synthgen/mini/judge`) learned from other renders, of seeds
 It knows its own small world only: few garments, flat faces, blurred detail. No diagnosis may rest on its pictures.
 It cannot draw a particular person, for it never saw one.
 """
+
+
+GUIDANCE = """
+
+The guidance scale is told to the UNet by its time embedding (`time_cond_proj_dim`), so that a picture takes one pass a
+step; without it, as a trainer calls it, the UNet predicts unguided."""
 
 
 @dataclass(frozen=True)
@@ -102,5 +106,6 @@ def write(bundle: Path, stages: Sequence[Stage]) -> Path:
     seen = sum(stage.pictures for stage in stages)
     total = f"{sum(stage.minutes for stage in stages):.0f} minutes and {seen} pictures through the denoiser"
     path = bundle / "README.md"
-    path.write_text(TEXT.format(stages="\n".join(lines), total=total), encoding="utf-8")
+    guidance = GUIDANCE if any(stage.part == "guidance" for stage in stages) else ""
+    path.write_text(TEXT.format(stages="\n".join(lines), total=total, guidance=guidance), encoding="utf-8")
     return path
