@@ -147,7 +147,7 @@ def run(request: GenerateRequest) -> RunResult:
         ready.module.device_of(request.device)
     if request.dry_run:
         return RunResult(place, len(ready.jobs), 0, 0, 0, ready.verdict, cells)
-    adapter_choice.say(*_remarks(ready))
+    adapter_choice.say(*recipe_choice.remarks(ready))
     who = signing.identity(
         request.certificate, request.key, signing.command(request.sign_with) if request.sign_with else None
     )
@@ -176,16 +176,6 @@ def run(request: GenerateRequest) -> RunResult:
                 adapter_choice.say(*sweep.write(ready.folder, ready.sweeps))
         adapter_choice.say(*rights_report.complete(ready.folder))
         return RunResult(place, len(ready.jobs), store.made - already, already, store.rejected, ready.verdict, cells)
-
-
-def _remarks(ready: Prepared) -> list[str]:
-    """What a user should know before pictures are made."""
-    said = [remark] if (remark := licenses.remark(ready.verdict)) else []
-    if ready.recipe.negative_prompt and not ready.module.hears_negative(ready.identity):
-        said.append(
-            f"warning: base '{ready.identity.id}' has its guidance built in: the negative prompt changes nothing."
-        )
-    return said
 
 
 def _prepare(request: GenerateRequest) -> Prepared:

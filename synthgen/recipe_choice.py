@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from synthgen import adapter_choice, adapters, bases, guides, hub, recipes, store
+from synthgen import adapter_choice, adapters, bases, guides, hub, licenses, recipes, store
 from synthgen.errors import RequestError
 from synthgen.types import Recipe, Taught
 
@@ -72,6 +72,16 @@ def check_controlnets(identity: Any, conditions: Sequence[guides.Condition]) -> 
             f"--controlnet {idle}=... has nothing to show it: say --condition {idle}=PHOTOS, or --condition-map "
             f"{idle}=PICTURES. Nothing was drawn."
         )
+
+
+def remarks(ready: Any) -> list[str]:
+    """What a user should know before the pictures of a prepared run are made."""
+    said = [remark] if (remark := licenses.remark(ready.verdict)) else []
+    if ready.recipe.negative_prompt and not ready.module.hears_negative(ready.identity):
+        said.append(
+            f"warning: base '{ready.identity.id}' has its guidance built in: the negative prompt changes nothing."
+        )
+    return said
 
 
 def check_use(folder: Path, place: Path | str, request: Any) -> None:

@@ -256,46 +256,6 @@ def evaluate(weights: Path | None, photos: tuple[Path, ...], sheet: Path | None,
         click.echo(sheet)
 
 
-@main.command()
-@WORK
-@click.option("--weights", type=click.Path(path_type=Path), default=None, help="A bundle.  [default: the shipped one]")
-@click.option("--count", type=click.IntRange(20), default=500, show_default=True, help="Pictures per number of steps.")
-@click.option("--guidance-scale", "guidance", type=click.FloatRange(min=0), default=3.0, show_default=True)
-@click.option("--out", type=click.Path(path_type=Path), default=None, help="Write the figures here too (JSON).")
-def distance(work: Path, weights: Path | None, count: int, guidance: float, out: Path | None) -> None:
-    """How near pictures are to fresh renders at 4, 8 and 50 steps, and whether any is near to one of WORK/renders.
-
-    Example: python -m synthgen.mini distance --count 200
-    """
-    from synthgen.mini import closeness, models
-    from synthgen.mini.agreement import Sampling
-
-    _prepare_torch()
-    parts = models.load_bundle(weights or resources.mini_weights())
-    click.echo("steps  distance  null   ratio  precision  recall  density  coverage   (beside it: fresh renders)")
-    rows = []
-    for row in closeness.by_steps(parts, count, guidance):
-        rows.append(row)
-        shown = [f"{row[key]:.2f} ({row[f'{key}_null']:.2f})" for key in ("precision", "recall", "density", "coverage")]
-        click.echo(f"{row['num_inference_steps']:5d}  {row['distance']:8.2f}  {row['null']:.2f}  {row['ratio']:5.2f}  "
-                   f"{'  '.join(shown)}")  # fmt: skip
-    near = closeness.memorised(parts, work / "renders", count, Sampling(8, guidance))
-    click.echo(
-        f"{near['close']} of {near['pictures']} pictures lie nearer to one of {near['learned']} training renders "
-        f"than all but 1 % of fresh renders do: {near['share']:.3f} ({near['low']:.3f} to {near['high']:.3f})"
-    )
-    if out:
-        told = {
-            "command": f"python -m synthgen.mini distance --count {count}",
-            "date": datetime.now(UTC).date().isoformat(),
-            "guidance_scale": guidance,
-            "rows": rows,
-            "memorised": near,
-        }
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(json.dumps(told, indent=2) + "\n")
-
-
 def _prepare_torch() -> None:
     """As many threads as cores; denormal numbers, which a training run meets early on, cost a hundredfold."""
     import cv2

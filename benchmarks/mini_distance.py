@@ -1,20 +1,32 @@
-"""How near mini's pictures are to renders: as sets, at several step counts, and one by one to those it learned from."""
+"""How near mini's pictures are to renders: as sets, at several step counts, and one by one to those it learned from.
+
+    python benchmarks/mini_distance.py --count 500 --renders build/mini/renders
+
+Each figure stands beside what fresh renders give. `--renders` is the folder of the training set's shards, where one is
+at hand; else the first of them is rendered again.
+"""
 
 from __future__ import annotations
 
+import argparse
+import json
+import tempfile
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from synthgen import resources
 from synthgen.evaluators import fidelity
 from synthgen.intervals import wilson
-from synthgen.mini import agreement, dataset
+from synthgen.mini import agreement, dataset, models
 from synthgen.mini import judge as judges
 from synthgen.mini.agreement import Sampling
 from synthgen.mini.models import Parts
 
+RESULTS = Path(__file__).parent / "results" / "mini_distance.json"
 STEPS = (4, 8, 50)
 NEAR = 0.01  # quantile of the distances of fresh renders to what was learned from
 SMALL_PX = 32  # of the pictures that are compared one by one
@@ -108,3 +120,43 @@ def _nearest(some: np.ndarray, others: np.ndarray) -> np.ndarray:
         apart = (block**2).sum(1)[:, None] + squares - 2 * block @ others.T
         found.append(np.sqrt(np.maximum(apart.min(1), 0) / others.shape[1]))
     return np.concatenate(found)
+
+
+def main() -> None:
+    """Parse, draw, print, keep."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--count", type=int, default=500, help="pictures for each number of steps")
+    parser.add_argument("--renders", type=Path, help="shards of the training set")
+    parser.add_argument("--guidance-scale", type=float, default=3.0)
+    parser.add_argument("--out", type=Path, default=RESULTS, help="where the figures go")
+    given = parser.parse_args()
+    parts = models.load_bundle(resources.mini_weights())
+    print(
+        "steps  distance  null   ratio  precision  recall  density  coverage   (beside it: fresh renders)", flush=True
+    )
+    rows = []
+    for row in by_steps(parts, given.count, given.guidance_scale):
+        rows.append(row)
+        beside = [
+            f"{row[key]:.2f} ({row[f'{key}_null']:.2f})" for key in ("precision", "recall", "density", "coverage")
+        ]
+        print(f"{row['num_inference_steps']:5d}  {row['distance']:8.2f}  {row['null']:.2f}  {row['ratio']:5.2f}  "
+              f"{'  '.join(beside)}", flush=True)  # fmt: skip
+    with tempfile.TemporaryDirectory() as place:
+        near = memorised(parts, given.renders or Path(place), given.count, Sampling(8, given.guidance_scale))
+    print(
+        f"{near['close']} of {near['pictures']} pictures lie nearer to one of {near['learned']} training renders than "
+        f"all but 1 % of fresh renders do: {near['share']:.3f} ({near['low']:.3f} to {near['high']:.3f})"
+    )
+    figures = {
+        "command": f"python benchmarks/mini_distance.py --count {given.count}" + " --renders DIR" * bool(given.renders),
+        "date": datetime.now(UTC).date().isoformat(),
+        "guidance_scale": given.guidance_scale,
+        "rows": rows,
+        "memorised": near,
+    }
+    given.out.write_text(json.dumps(figures, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
