@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import numpy as np
     from PIL import Image
 
-__all__ = ["greyed", "is_grey", "pixels", "read", "rights_beside", "square", "views"]
+__all__ = ["edges", "greyed", "is_grey", "pixels", "read", "rights_beside", "square", "views"]
 
 COMPANIONS = (".txt", ".toml", ".csv", ".json", ".jsonl", ".md")  # captions, tables, rights: never meant as pictures
 MASKS = "masks"  # the sub-folder that holds no concept of its own: where the product is in each photo
@@ -32,6 +32,7 @@ LITTER = ("thumbs.db", "desktop.ini")
 SMALL_PX = 256  # the copy that near-duplicates are looked for in
 HASH_BITS = 4  # of 64: at most so many may differ between near-duplicates
 COLOUR_LEVELS = 14.0  # of 255: at most so much may the mean colour of any sixteenth of the picture differ
+EDGES = (100, 200)  # of the gradient, as controlnet-aux has them and as the published ControlNets were trained
 GREY_LEVELS = 1.0  # of 255: mean spread of the channels up to which a picture has no colour
 LISTED = 50  # reasons in one message
 
@@ -299,3 +300,11 @@ def _majority(photos: Sequence[Photo]) -> str:
 
 def _digest(photos: Sequence[Photo]) -> str:
     return hashlib.sha256("\n".join(sorted(photo.sha256 for photo in photos)).encode()).hexdigest()
+
+
+def edges(pixels: Any) -> Any:
+    """White edges, one px wide, on black, of (h, w, 3) uint8 pixels, by Canny's detector; the same shape."""
+    import cv2
+    import numpy as np
+
+    return np.repeat(cv2.Canny(pixels, *EDGES)[..., None], 3, axis=2)

@@ -241,7 +241,7 @@ def test_put_back_changes_nothing_beside_the_mask_whatever_the_proportions(
     [
         ({"into": None}, "go with --into"), ({"mask": "nowhere"}, "garment or product"),
         ({"mask": "", "strength": 0.1}, "less than one step"),
-        ({"condition": ("mask=photos",)}, "knows skeletons only"),
+        ({"condition_map": ("depth=photos",)}, "knows poses, edges"),
     ],
 )  # fmt: skip
 def test_a_request_that_cannot_be_drawn_is_refused_before_anything_is_written(

@@ -11,6 +11,7 @@ import numpy as np
 
 from synthgen import adapter_methods, lora, lora_change, lora_fit, photo_frame, precision, tensor_file
 from synthgen.adapters import WEIGHTS
+from synthgen.bases import _hint
 from synthgen.bases._identity import Identity
 from synthgen.bases._kept import Kept, accepted
 from synthgen.bases._process import STEPS
@@ -237,7 +238,8 @@ class Base:
             options = accepted(pipe.__call__, options)
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(jobs[0].seed)  # SD3's pipeline draws the latents of a control picture from it
-            drawn = pipe(**options).images
+            with _hint.once([self.controlnets[kind] for kind in kinds], len(jobs)):
+                drawn = pipe(**options).images
         pixels = (np.clip(drawn, 0, 1) * 255).round().astype(np.uint8)
         return [
             Picture(job, photo_frame.put_back(pixels[row], along[row].into), along[row]) for row, job in enumerate(jobs)

@@ -8,8 +8,6 @@ from typing import Any
 
 import numpy as np
 
-LOW, HIGH = 100, 200  # of the gradient, as controlnet-aux has them and as the published ControlNets were trained
-
 
 def open(weights: Path | None) -> Callable[[Path, Any, int], Any]:
     """The detector: file of a photo, its picture, side in px -> (s, s, 3) uint8."""
@@ -20,11 +18,4 @@ def draw(file: Path, photo: Any, size: int) -> Any:
     """White edges, one px wide, of the photo squared to this size."""
     from synthgen import images
 
-    return edges(np.asarray(images.square(photo, size)))
-
-
-def edges(pixels: Any) -> Any:
-    """White edges, one px wide, of (s, s, 3) uint8 pixels, as such."""
-    import cv2
-
-    return np.repeat(cv2.Canny(pixels, LOW, HIGH)[..., None], 3, axis=2)
+    return images.edges(np.asarray(images.square(photo, size)))

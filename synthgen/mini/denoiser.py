@@ -122,14 +122,14 @@ class Latents:
 
     def _control(self, kind: str, row: int) -> np.ndarray:
         """(256, 256, 3) uint8: what the conditioner of this kind makes of a render."""
-        from synthgen.conditioners import canny
+        from synthgen import images
         from synthgen.poses import draw_skeleton
 
         if kind == "pose":
             return draw_skeleton(self.all_points[row], IMAGE_PX)
         if kind == "canny":
             shard = int(np.searchsorted(self.firsts, row, "right")) - 1
-            return canny.edges(self.pixels[shard][row - self.firsts[shard]])
+            return images.edges(self.pixels[shard][row - self.firsts[shard]])
         return np.repeat(_white(self.all_masks[row])[..., None], 3, axis=2)
 
 

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from synthgen import bases
-from synthgen.conditioners import canny
+from synthgen import bases, images
 from synthgen.mini.world import full_caption, render
 from synthgen.types import Guide, Job
 
@@ -31,7 +30,7 @@ def _job(number: int, prompt: str) -> Job:
 def test_two_edge_maps_give_two_pictures_along_their_edges(base: Any) -> None:
     asked = {"category": "t-shirt", "colour": "red", "pattern": "plain"}
     shown = [render("flat", 1 << 41 | seed, asked) for seed in range(4)]
-    guides = [Guide({"canny": canny.edges(one.pixels)}) for one in shown]
+    guides = [Guide({"canny": images.edges(one.pixels)}) for one in shown]
     drawn = base.render([_job(n, full_caption(one.labels)) for n, one in enumerate(shown)], guides, SETTINGS)
     for number, picture in enumerate(drawn):
         red = picture.pixels[..., 0].astype(int) - picture.pixels[..., 1] > 60
