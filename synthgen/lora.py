@@ -4,6 +4,7 @@ LoRA has a pair of matrices for each module, DoRA a magnitude beside each pair; 
 
     layout     a module in it is called                           its strength stands in
     kohya      lora_unet_mid_block_attentions_0_..._to_q          MODULE.alpha, a tensor
+    comfyui    diffusion_model.layers.0.attention.to_q            MODULE.alpha, else it is the rank
     diffusers  unet.mid_block.attentions.0...to_q                 metadata lora_adapter_metadata, else it is the rank
     peft       base_model.model.mid_block.attentions.0...to_q     adapter_config.json beside the file
 
@@ -27,7 +28,7 @@ from synthgen.lora_kin import Block
 from synthgen.tensor_file import DOWN_UP, Tensors
 
 PREFIXES = {  # layout -> what each of its modules begins with
-    "kohya": ("lora_unet_", "lora_te_", "lora_te1_", "lora_te2_", "lora_transformer_"),
+    "kohya": ("lora_unet_", "lora_te_", "lora_te1_", "lora_te2_", "lora_te3_", "lora_transformer_", "lycoris_"),
     "peft": ("base_model.model.",),
     "diffusers": ("unet.", "text_encoder.", "text_encoder_2.", "transformer."),
     "comfyui": ("diffusion_model.", "text_encoders."),
@@ -54,6 +55,7 @@ class Pair:
     rank: int
     alpha: str = ""  # name of its alpha tensor, or ""
     magnitude: str = ""  # name of DoRA's magnitudes, one for each output, or ""
+    rows: tuple[tuple[int, int], ...] = ()  # those of `up` that are its own, from one on and up to another; (): all
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,8 @@ class Lora:
 
     def shapes(self, pair: Pair) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """((rank, in, ...), (out, rank, ...))."""
-        return self.tensors[pair.down][1], self.tensors[pair.up][1]
+        down, up = self.tensors[pair.down][1], self.tensors[pair.up][1]
+        return down, (sum(end - start for start, end in pair.rows), *up[1:]) if pair.rows else up
 
     def reach(self, part: Pair | Block) -> tuple[int, int]:
         """(outputs, inputs) of the weight that a part is for; 0 for what its tensors do not tell."""
@@ -100,8 +103,8 @@ def read(path: Path) -> Lora:
     for down, rank in tensor_file.lora_ranks(path, tensors).items():
         first, second = next(names for names in DOWN_UP if names[0] in down)
         module = down.partition(first)[0]
-        more = (name if (name := f"{module}.{end}") in tensors else "" for end in ("alpha", MAGNITUDE))
-        pairs.append(Pair(module, down, down.replace(first, second), rank, *more))
+        alpha, magnitude = (name if (name := f"{module}.{end}") in tensors else "" for end in ("alpha", MAGNITUDE))
+        pairs.append(Pair(module, down, down.replace(first, second), rank, alpha, magnitude))
     used = {name for pair in pairs for name in (pair.down, pair.up, pair.alpha, pair.magnitude)}
     strays = tuple(sorted(set(tensors) - used))
     whole = tuple(name for pair in pairs for name in (pair.down, pair.up) if not name.endswith(".weight"))
@@ -157,16 +160,16 @@ def _unfit(lora: Lora, found: str) -> UnfitAdapter:
 
 
 def _tensor_alphas(lora: Lora) -> dict[str, float]:
-    wanted = {pair.alpha: pair.module for pair in lora.pairs if pair.alpha}
+    wanted = {pair.alpha for pair in lora.pairs if pair.alpha}
     if not wanted:
         return {}
-    found = {}
+    told = {}
     for name, dtype, shape, raw in tensor_file.tensors(lora.path):
         if name in wanted:
             if math.prod(shape) != 1 or dtype not in ("F32", "F16", "BF16"):
                 raise _unfit(lora, f"'{name}' is {dtype} {shape}; wanted one float")
-            found[wanted[name]] = _number(dtype, raw)
-    return found
+            told[name] = _number(dtype, raw)
+    return {pair.module: told[pair.alpha] for pair in lora.pairs if pair.alpha}
 
 
 def _number(dtype: str, raw: bytes) -> float:

@@ -10,13 +10,23 @@ import json
 import os
 import shutil
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from synthgen import __version__, adapters, lora, lora_claims, lora_fit, lora_names, tensor_file, weights_hash
+from synthgen import (
+    __version__,
+    adapters,
+    lora,
+    lora_claims,
+    lora_fit,
+    lora_joint,
+    lora_names,
+    tensor_file,
+    weights_hash,
+)
 from synthgen.adapters import WEIGHTS
 from synthgen.card import Card
 from synthgen.errors import RequestError, SynthgenError, UnfitAdapter
@@ -32,7 +42,7 @@ LEAVING = {  # kind -> the formats that it can be taken out in; the readers of o
     "lokr": ("diffusers",),
     "oft": (),
 }
-LAYOUTS = ("kohya", "diffusers", "peft", "bare")
+LAYOUTS = ("kohya", "diffusers", "peft", "bare", "comfyui")
 
 
 @dataclass(frozen=True)
@@ -42,6 +52,7 @@ class Base:
     identity: Identity
     places: Places
     modelspec: Mapping[str, str]
+    first: str = ""  # the family's table of first names, see first_names
 
 
 @dataclass(frozen=True)
@@ -77,6 +88,7 @@ def bring_in(path: Path, base: Base, said: Statement, place: Path) -> tuple[Path
         )
     hashes = weights_hash.of(path)
     lora_claims.require_fingerprint(found, hashes)
+    found = lora_joint.apart(found, base.places, base.first)
     placed = lora_fit.place_all(found, base.places, str(path), base.identity.id)
     alphas = lora.alphas(found, said.alpha)
     name = _name(said.name or path.stem)
@@ -163,9 +175,11 @@ def _write(
 ) -> None:
     """The folder, whole or not at all: it is made beside its place and renamed."""
     fresh = folder.with_name(f".{folder.name}.{os.getpid()}")
-    names = {pair.down: f"{placed[pair.module]}.lora_A.weight" for pair in found.pairs}
-    names |= {pair.up: f"{placed[pair.module]}.lora_B.weight" for pair in found.pairs}
-    names |= {pair.magnitude: f"{placed[pair.module]}.{lora.MAGNITUDE}" for pair in found.pairs if pair.magnitude}
+    names: dict[str, tuple[str, Sequence[tuple[int, int]]]] = {
+        f"{placed[pair.module]}.lora_A.weight": (pair.down, ()) for pair in found.pairs
+    }
+    names |= {f"{placed[pair.module]}.lora_B.weight": (pair.up, pair.rows) for pair in found.pairs}
+    names |= {f"{placed[pair.module]}.{lora.MAGNITUDE}": (pair.magnitude, ()) for pair in found.pairs if pair.magnitude}
     try:
         shutil.rmtree(fresh, ignore_errors=True)
         fresh.mkdir(parents=True)
@@ -181,21 +195,28 @@ def _write(
 
 
 def _copy(
-    source: Path, target: Path, names: Mapping[str, str], metadata: Mapping[str, str],
-    more: Mapping[str, tuple[str, tuple[int, ...], bytes]] | None = None,
-) -> None:  # fmt: skip
-    """Write the tensors of `names` under their new names, byte for byte, and `more` beside them."""
-    kept = {
-        names[name]: (dtype, shape, raw) for name, dtype, shape, raw in tensor_file.tensors(source) if name in names
-    }
-    tensor_file.write(target, {**kept, **(more or {})}, metadata)
+    source: Path, target: Path, names: Mapping[str, tuple[str, Sequence[tuple[int, int]]]], metadata: Mapping[str, str]
+) -> None:
+    """Write the tensors of new name -> (old name, rows of it; none means all) byte for byte."""
+    held = {name: (dtype, shape, raw) for name, dtype, shape, raw in tensor_file.tensors(source)}
+    made = {}
+    for name, (old, rows) in names.items():
+        dtype, shape, raw = held[old]
+        if rows:
+            step = len(raw) // shape[0]
+            raw = b"".join(raw[start * step : end * step] for start, end in rows)
+            shape = (sum(end - start for start, end in rows), *shape[1:])
+        made[name] = (dtype, shape, raw)
+    tensor_file.write(target, made, metadata)
 
 
-def take_out(folder: Path, form: str, target: Path, modelspec: Mapping[str, str]) -> Path:
+def take_out(folder: Path, form: str, target: Path, modelspec: Mapping[str, str], first: str = "") -> Path:
     """Write an adapter as one file for other programs: "kohya" for the web UIs, "diffusers" for diffusers and peft.
 
+    first  the table of first names of the base's family, see first_names
+
     Neither private/ nor anything of the photos goes with it. Raises RequestError where the file is there already, and
-    for a kind of adapter that no reader of the format takes for what it is.
+    for an adapter that no reader of the format takes for what it is.
     """
     if target.suffix != ".safetensors" or target.exists():
         why = "exists and was left as it is" if target.exists() else "does not end in .safetensors"
@@ -204,17 +225,19 @@ def take_out(folder: Path, form: str, target: Path, modelspec: Mapping[str, str]
     found = lora.read(adapters.verify_weights(folder, card))
     _require_way_out(card, found, form)
     alphas = lora.alphas(found)
-    names, more = {name: name for name in found.tensors}, {}
+    held = {name: (dtype, shape, raw) for name, dtype, shape, raw in tensor_file.tensors(found.path)}
+    kinds = {part.module: (part.rank, alphas[part.module]) for part in found.parts}
     if form == "kohya":
         two = lora_names.two_encoders(modelspec.get("modelspec.architecture", ""))
-        for pair in found.pairs:
-            flat = lora_names.of_place(pair.module, two)
-            names |= {pair.down: f"{flat}.lora_down.weight", pair.up: f"{flat}.lora_up.weight"}
-            more[f"{flat}.alpha"] = ("F32", (), struct.pack("<f", alphas[pair.module]))
-    metadata = _told(card, found, alphas, form, modelspec)
+        written = list(lora_joint.together(found, alphas, first, two))
+        held = {f"{one.name}.lora_down.weight": one.down for one in written}
+        held |= {f"{one.name}.lora_up.weight": one.up for one in written}
+        held |= {f"{one.name}.alpha": ("F32", (), struct.pack("<f", one.alpha)) for one in written}
+        kinds = {one.name: (one.down[1][0], one.alpha) for one in written}
+    metadata = _told(card, found, kinds, form, modelspec)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        _copy(found.path, target, names, metadata, more)
+        tensor_file.write(target, held, metadata)
         hashes = weights_hash.of(target)
         proof = {"modelspec.hash_sha256": f"0x{hashes.data_sha256}", "sshs_model_hash": hashes.data_sha256,
                  lora_claims.FINGERPRINT: hashes.fingerprint}  # fmt: skip
@@ -241,13 +264,12 @@ def _require_way_out(card: Card, found: Lora, form: str) -> None:
 
 
 def _told(
-    card: Card, found: Lora, alphas: Mapping[str, float], form: str, modelspec: Mapping[str, str]
+    card: Card, found: Lora, kinds: Mapping[str, tuple[int, float]], form: str, modelspec: Mapping[str, str]
 ) -> dict[str, str]:
     """Metadata made anew from the card: no path, no address, no name of a person.
 
     kohya's form must not hold diffusers' configuration: diffusers refuses a file that states its alphas twice.
     """
-    kinds = {part.module: (part.rank, alphas[part.module]) for part in found.parts}
     one = len(set(kinds.values())) == 1
     told = {
         **modelspec, "format": "pt",
@@ -272,13 +294,16 @@ def _day(card: Card) -> str:
     return card.moment.astimezone(UTC).strftime("%Y-%m-%d") if card.created else datetime.now(UTC).strftime("%Y-%m-%d")
 
 
-def facts(path: Path, bases: Mapping[str, Places]) -> dict[str, Any]:
+def facts(path: Path, bases: Sequence[Base]) -> dict[str, Any]:
     """What a LoRA file is, for a report: by its tensors, by its hashes, and by its own claims, kept apart."""
     from synthgen import lora_family
 
     found, hashes = lora.read(path), weights_hash.of(path)
     lora_claims.require_fingerprint(found, hashes)
-    fits = [lora_fit.facts(found, places, path.name, name) for name, places in bases.items()]
+    fits = [
+        lora_fit.facts(lora_joint.apart(found, one.places, one.first), one.places, path.name, one.identity.id)
+        for one in bases
+    ]
     home = next((row["base"] for row in fits if row["fits"]), "")
     try:
         strengths, problem = lora.alphas(found), ""

@@ -80,7 +80,7 @@ def _few(names: list[str]) -> str:
 
 def _names(module: str) -> Iterator[str]:
     """The names under which a base may know a module of a dotted layout."""
-    plain = module.removeprefix("base_model.model.").replace(".processor.", ".")
+    plain = module.removeprefix("base_model.model.").removeprefix("diffusion_model.").replace(".processor.", ".")
     for name in (plain, f"{plain}.0") if plain.endswith(".to_out") else (plain,):  # a list of layers, elsewhere a layer
         for start in ("", "unet.", "transformer.", "text_encoder."):
             yield f"{start}{name}"

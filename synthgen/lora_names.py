@@ -4,7 +4,8 @@
                                                lora_unet_input_blocks_4_1_proj_in, for XL: the first program's names
     text_encoder.encoder.layers.0.mlp.fc1      lora_te_text_model_..., lora_te1_text_model_... where there are two
     text_encoder_2....                         lora_te2_text_model_...
-    transformer....                            lora_transformer_..., as OneTrainer and diffusers have it
+    transformer....                            lora_unet_..., by the first program's name where its family has a table;
+                                               read as lora_transformer_... (OneTrainer), lycoris_... (SimpleTuner) too
 
 Web UIs read both names of a UNet's module. Sources: kohya-ss/sd-scripts networks/lora.py (prefixes, joining) and its
 SDXL UNet; comfyanonymous/ComfyUI comfy/lora.py (what is read).
@@ -16,7 +17,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from synthgen import ldm_names
 
-TWO_ENCODERS = ("stable-diffusion-xl", "stable-diffusion-3")  # architectures of ModelSpec
+TWO_ENCODERS = ("stable-diffusion-xl", "stable-diffusion-3", "flux-1")  # ModelSpec's; FLUX.1's second one is T5
 SECOND = "text_encoder_2."
 
 
@@ -26,7 +27,8 @@ def of_place(place: str, two: bool = False) -> str:
     two  whether the base has two text encoders of CLIP
     """
     component, _, inner = place.partition(".")
-    start = {"unet": "lora_unet", "text_encoder": "lora_te1" if two else "lora_te", "text_encoder_2": "lora_te2"}
+    start = {"unet": "lora_unet", "transformer": "lora_unet", "text_encoder_2": "lora_te2"}
+    start["text_encoder"] = "lora_te1" if two else "lora_te"
     if component in ("text_encoder", "text_encoder_2") and not inner.startswith("text_model."):
         inner = f"text_model.{inner}"  # the level that transformers 5 has no more
     return f"{start.get(component, f'lora_{component}')}_{inner}".replace(".", "_")
@@ -53,6 +55,8 @@ def _read(place: str, starts: Mapping[str, str]) -> Iterator[str]:
     if place.startswith("text_encoder."):
         yield of_place(place, two=True)  # of the only one, too, as diffusers writes it
     component, _, module = place.partition(".")
+    if component == "transformer":
+        yield from (f"{start}_{module}".replace(".", "_") for start in ("lora_transformer", "lycoris"))
     if component == "unet" and (first := ldm_names.of_unet(module, starts)):
         yield f"lora_unet_{first}".replace(".", "_")
 

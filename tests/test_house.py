@@ -32,6 +32,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
      "vocabulary", "measures", "private_photos", "edit_ladder", "copy_report", "membership",
      "interrupt", "progress", "checkpoint", "precision", "detector_file", "balance", "lora",
      "lora_claims", "lora_exchange", "lora_names", "lora_family", "lora_fit", "lora_kin", "lora_change",
+     "lora_joint", "first_names",
      "adapter_methods", "weights_hash", "splits", "labelled_set", "boxes",
      "export_set", "export_encoding", "export_rights", "export_card", "answers", "intervals", "classifiers",
      "class_file", "predictions_file", "model_file", "candidates", "small_networks", "marks", "signing", "png_file",

@@ -47,6 +47,7 @@ class Family(ABC):
     ALWAYS_NEGATIVE: ClassVar[bool] = False  # whether it must have one, if only a blank
     DENOISER: ClassVar[str] = "transformer"
     TEXT_PARTS: ClassVar[tuple[str, ...]] = ()  # text encoders that LoRAs of the ecosystem reach
+    FIRST: ClassVar[str] = ""  # what its first program calls its modules, see first_names
     TARGETS: ClassVar[tuple[str, ...] | str]  # modules that training puts a LoRA on: ends of names, or one pattern
     RANK: ClassVar[int] = 16
     LEARNING_RATE: ClassVar[float] = 1e-4

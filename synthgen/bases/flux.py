@@ -37,6 +37,31 @@ class Flux(FlowFamily):
     CONTROL = "control_image"
     NEGATIVE = False  # guidance is distilled into it
     TEXT_PARTS = ("text_encoder",)
+    FIRST = """
+        double_blocks.#.img_attn.qkv        transformer_blocks.#.attn.{to_q,to_k,to_v}
+        double_blocks.#.img_attn.proj       transformer_blocks.#.attn.to_out.0
+        double_blocks.#.img_mlp.0           transformer_blocks.#.ff.net.0.proj
+        double_blocks.#.img_mlp.2           transformer_blocks.#.ff.net.2
+        double_blocks.#.img_mod.lin         transformer_blocks.#.norm1.linear
+        double_blocks.#.txt_attn.qkv        transformer_blocks.#.attn.{add_q_proj,add_k_proj,add_v_proj}
+        double_blocks.#.txt_attn.proj       transformer_blocks.#.attn.to_add_out
+        double_blocks.#.txt_mlp.0           transformer_blocks.#.ff_context.net.0.proj
+        double_blocks.#.txt_mlp.2           transformer_blocks.#.ff_context.net.2
+        double_blocks.#.txt_mod.lin         transformer_blocks.#.norm1_context.linear
+        single_blocks.#.linear1             single_transformer_blocks.#.{attn.to_q,attn.to_k,attn.to_v,proj_mlp:4}
+        single_blocks.#.linear2             single_transformer_blocks.#.proj_out
+        single_blocks.#.modulation.lin      single_transformer_blocks.#.norm.linear
+        img_in                              x_embedder
+        txt_in                              context_embedder
+        time_in.in_layer                    time_text_embed.timestep_embedder.linear_1
+        time_in.out_layer                   time_text_embed.timestep_embedder.linear_2
+        guidance_in.in_layer                time_text_embed.guidance_embedder.linear_1
+        guidance_in.out_layer               time_text_embed.guidance_embedder.linear_2
+        vector_in.in_layer                  time_text_embed.text_embedder.linear_1
+        vector_in.out_layer                 time_text_embed.text_embedder.linear_2
+        final_layer.adaLN_modulation.1      ~norm_out.linear:2
+        final_layer.linear                  proj_out
+    """
     TARGETS = (*ATTENTION, *OF_WORDS, "ff.net.0.proj", "ff.net.2", "ff_context.net.0.proj", "ff_context.net.2")
     SETTINGS = drawing(steps=28, guidance=3.5, batch=1)
     MODELSPEC = modelspec("flux-1-dev", 1024)

@@ -33,6 +33,29 @@ class Flux2Klein(FlowFamily):
     )
     PIPELINE = "Flux2KleinPipeline"
     NEGATIVE = False
+    FIRST = """
+        double_blocks.#.img_attn.qkv        transformer_blocks.#.attn.{to_q,to_k,to_v}
+        double_blocks.#.img_attn.proj       transformer_blocks.#.attn.to_out.0
+        double_blocks.#.img_mlp.0           transformer_blocks.#.ff.linear_in
+        double_blocks.#.img_mlp.2           transformer_blocks.#.ff.linear_out
+        double_blocks.#.txt_attn.qkv        transformer_blocks.#.attn.{add_q_proj,add_k_proj,add_v_proj}
+        double_blocks.#.txt_attn.proj       transformer_blocks.#.attn.to_add_out
+        double_blocks.#.txt_mlp.0           transformer_blocks.#.ff_context.linear_in
+        double_blocks.#.txt_mlp.2           transformer_blocks.#.ff_context.linear_out
+        single_blocks.#.linear1             single_transformer_blocks.#.attn.to_qkv_mlp_proj
+        single_blocks.#.linear2             single_transformer_blocks.#.attn.to_out
+        single_stream_modulation.lin        single_stream_modulation.linear
+        double_stream_modulation_img.lin    double_stream_modulation_img.linear
+        double_stream_modulation_txt.lin    double_stream_modulation_txt.linear
+        img_in                              x_embedder
+        txt_in                              context_embedder
+        time_in.in_layer                    time_guidance_embed.timestep_embedder.linear_1
+        time_in.out_layer                   time_guidance_embed.timestep_embedder.linear_2
+        guidance_in.in_layer                time_guidance_embed.guidance_embedder.linear_1
+        guidance_in.out_layer               time_guidance_embed.guidance_embedder.linear_2
+        final_layer.adaLN_modulation.1      ~norm_out.linear:2
+        final_layer.linear                  proj_out
+    """
     # as a pattern, for `to_out` is a layer in one kind of block and a list in the other
     TARGETS = (
         r".*\.(to_q|to_k|to_v|to_out\.0|add_[qkv]_proj|to_add_out|linear_in|linear_out|to_qkv_mlp_proj)"

@@ -31,6 +31,16 @@ class ZImage(FlowFamily):
     CONTROLNET = "ZImageControlNetModel"
     TIMED = False
     CONTROL = "control_image"
+    FIRST = """
+        layers.#.attention.qkv             layers.#.attention.{to_q,to_k,to_v}
+        layers.#.attention.out             layers.#.attention.to_out.0
+        noise_refiner.#.attention.qkv      noise_refiner.#.attention.{to_q,to_k,to_v}
+        noise_refiner.#.attention.out      noise_refiner.#.attention.to_out.0
+        context_refiner.#.attention.qkv    context_refiner.#.attention.{to_q,to_k,to_v}
+        context_refiner.#.attention.out    context_refiner.#.attention.to_out.0
+        x_embedder                         all_x_embedder.2-1
+        final_layer.linear                 all_final_layer.2-1.linear
+    """
     TARGETS = (*ATTENTION, "feed_forward.w1", "feed_forward.w2", "feed_forward.w3")
     RANK = 32
     SETTINGS = drawing(steps=28, guidance=4.0, batch=1)

@@ -38,7 +38,7 @@ def inspect(adapter: str, base: str, as_json: bool) -> None:
     """
     from synthgen import lora_exchange
 
-    told = lora_exchange.facts(_file(adapter), _places(base))
+    told = lora_exchange.facts(_file(adapter), _bases(base))
     if as_json:
         echo_json(told)
     else:
@@ -68,8 +68,9 @@ def inspect(adapter: str, base: str, as_json: bool) -> None:
 def import_(file: Path, base: str, out: Path, as_json: bool, **given: Any) -> None:
     """Bring a LoRA file in as an adapter of yours.
 
-    Reads the layouts of kohya, diffusers and peft. Every tensor must find its place in the base; one that does not is
-    an error that names it. The file's own metadata is not taken over, and its licence is unknown unless you state it.
+    Reads the layouts of kohya, ai-toolkit, OneTrainer, SimpleTuner, diffusers and peft. Every tensor must find its
+    place in the base; one that does not is an error that names it. The file's own metadata is not taken over, and its
+    licence is unknown unless you state it.
     """
     from synthgen import lora_exchange
     from synthgen.vocabulary import CATEGORIES, category_of
@@ -108,7 +109,8 @@ def export(name: str, form: str, out: Path, as_json: bool) -> None:
     from synthgen import lora_exchange
 
     folder = folders.find(name)
-    written = lora_exchange.take_out(folder, form, out, _modelspec(folder / folders.WEIGHTS))
+    family = _family(folder / folders.WEIGHTS)
+    written = lora_exchange.take_out(folder, form, out, family.MODELSPEC, family.FIRST)
     if as_json:
         echo_json({"file": written})
     else:
@@ -130,27 +132,26 @@ def _base(name: str) -> Any:
     from synthgen.lora_exchange import Base
 
     module, identity = bases.find(name)
-    return Base(identity, module.places(identity), module.MODELSPEC)
+    return Base(identity, module.places(identity), module.MODELSPEC, module.FIRST)
 
 
-def _places(name: str) -> Mapping[str, Any]:
-    """The places of one base; none where its weights are not here, for a file can be looked at without them."""
+def _bases(name: str) -> list[Any]:
+    """The base of that name; none where its weights are not here, for a file can be looked at without them."""
     try:
-        base = _base(name)
+        return [_base(name)]
     except RequestError:
         if name != "mini":
             raise
-        return {}
-    return {base.identity.id: base.places}
+        return []
 
 
-def _modelspec(weights: Path) -> Mapping[str, str]:
-    """What the family says of itself that the adapter's own file names; mini's where it names none."""
+def _family(weights: Path) -> Any:
+    """The family that the adapter's own file names; mini where it names none."""
     from synthgen import bases, lora, rooms
 
     named = lora.read(weights).metadata.get("modelspec.architecture")
-    told = {name: dict(bases.family(name).MODELSPEC) for name in rooms.members("bases")}
-    return next((one for one in told.values() if one.get("modelspec.architecture") == named), told["mini"])
+    known = [bases.family(name) for name in rooms.members("bases")]
+    return next((one for one in known if one.MODELSPEC["modelspec.architecture"] == named), bases.family("mini"))
 
 
 def _lines(told: Mapping[str, Any]) -> list[str]:
