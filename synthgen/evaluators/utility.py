@@ -20,9 +20,10 @@ if TYPE_CHECKING:
     import numpy as np
 
 LEAST_SEEDS = 5
-METRIC = "balanced_accuracy"
+METRIC, AREA = "balanced_accuracy", "auroc"
 RATIOS = (1, 3, 10)
 REAL, AGAIN, HALF, SYNTHETIC = "real only", "real only, other seeds", "half of the real", "synthetic only"
+CONTROL = "synthetic only, labels shuffled"
 THEN, AUGMENTED, SHUFFLED = "synthetic, then real", "real, augmented", "real + 1 x synthetic, labels shuffled"
 
 
@@ -45,6 +46,7 @@ ARMS = (
     Arm(AGAIN, other_seeds=True),
     Arm(HALF, real=0.5),
     Arm(SYNTHETIC, real=0.0, synthetic=-1),
+    Arm(CONTROL, real=0.0, synthetic=-1, shuffled=True),
     *(Arm(f"real + {ratio} x synthetic", synthetic=ratio, helps=True) for ratio in RATIOS),
     Arm(THEN, synthetic=-1, in_turn=True, helps=True),
     Arm(AUGMENTED, augment=True),
@@ -63,6 +65,7 @@ class Taught:
     real: int  # pictures it was taught from
     synthetic: int
     metrics: Mapping[str, float]  # means over the seeds
+    area: Estimate  # AUROC: its mean over the seeds, with an interval by unit and seed
     gain: Estimate  # METRIC less that of the real pictures alone; the null is that of the same from other seeds
     reason: str = ""  # why it was not trained
 
@@ -106,13 +109,17 @@ def compare(
     for arm in ARMS:
         if arm.name not in drawn:
             empty = Estimate(None, reason=missing.get(arm.name, "not trained"))
-            table.append(Taught(arm.name, 0, 0, {}, empty, empty.reason))
+            table.append(Taught(arm.name, 0, 0, {}, empty, empty, empty.reason))
             continue
         level = 1 - (1 - LEVEL) / several if arm.helps else LEVEL
         gain = difference(drawn[arm.name], drawn[REAL], (n, units), level, null)
         if why or arm.name == REAL:
             gain = Estimate(None, n=n, units=units, reason=why or "the others are held against it")
-        table.append(Taught(arm.name, *taught[arm.name], _means(answered[arm.name]), gain))
+        area = Estimate(None, n=n, units=units, reason=why or "scores are wanted, and these are choices")
+        if not why and first.scored:
+            areas = np.stack([measures.measure(one, AREA, weights) for one in answered[arm.name]])
+            area = spread(areas, (n, units), LEVEL, 0.5, "chance", "by unit and seed")
+        table.append(Taught(arm.name, *taught[arm.name], _means(answered[arm.name]), area, gain))
     if why:
         return Utility(OPEN, f"Whether the set helps training was not judged: {why}.", seeds, steps, tuple(table))
     best = max(
@@ -131,21 +138,24 @@ def difference(
     one: np.ndarray, other: np.ndarray, sizes: tuple[int, int], level: float, null: float | None
 ) -> Estimate:
     """The mean of one less the other: (seeds, 1 + draws), the first column over the pictures as they are."""
+    return spread(one - other, sizes, level, null, "" if null is None else AGAIN, "paired by unit and seed")
+
+
+def spread(
+    drawn: np.ndarray, sizes: tuple[int, int], level: float, null: float | None, null_is: str, how: str
+) -> Estimate:
+    """The mean over the seeds of what stands in the first column, (seeds, 1 + draws), and how far it may be off."""
     import numpy as np
     from scipy.stats import t
 
-    apart = one - other
-    seeds = len(apart)
-    of_pictures = float(np.nanvar(apart[:, 1:].mean(axis=0), ddof=1))
-    of_seeds = float(apart[:, 0].var(ddof=1)) / seeds if seeds > 1 else 0.0
-    spread = of_pictures + of_seeds
-    freedom = (seeds - 1) * (spread / of_seeds) ** 2 if of_seeds > 0 else np.inf
-    half = float(t.ppf((1 + level) / 2, freedom)) * spread**0.5
-    value = float(apart[:, 0].mean())
-    return Estimate(
-        value, value - half, value + half, *sizes, f"paired by unit and seed, {level:.1%}", null,
-        "" if null is None else AGAIN,
-    )  # fmt: skip
+    seeds = len(drawn)
+    of_pictures = float(np.nanvar(drawn[:, 1:].mean(axis=0), ddof=1))
+    of_seeds = float(drawn[:, 0].var(ddof=1)) / seeds if seeds > 1 else 0.0
+    both = of_pictures + of_seeds
+    freedom = (seeds - 1) * (both / of_seeds) ** 2 if of_seeds > 0 else np.inf
+    half = float(t.ppf((1 + level) / 2, freedom)) * both**0.5
+    value = float(drawn[:, 0].mean())
+    return Estimate(value, value - half, value + half, *sizes, f"{how}, {level:.1%}", null, null_is)
 
 
 def recommend(table: Mapping[str, Taught], best: Taught | None, over: Mapping[str, Estimate | None]) -> tuple[str, str]:

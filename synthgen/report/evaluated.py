@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from synthgen.evaluators.accuracy import GRID
+from synthgen.evaluators.utility import AREA
 from synthgen.report import figures
 from synthgen.report.gallery import Shown, gallery
 from synthgen.report.table import faithful_parts, ranked_parts
@@ -61,12 +62,12 @@ def utility(found: _Found | None) -> str:
     """Whether the set helps training; "" where that was left out."""
     if found is None:
         return ""
-    names = list(next((item["metrics"] for item in found["arms"] if item["metrics"]), ()))
+    names = [name for name in next((item["metrics"] for item in found["arms"] if item["metrics"]), ()) if name != AREA]
     rows = [
         (escape(item["arm"]), str(item["real"]), str(item["synthetic"]),
-         *(f"{item['metrics'][name]:.3f}" for name in names), number(item["gain"]))
+         *(f"{item['metrics'][name]:.3f}" for name in names), number(item["area"]), number(item["gain"]))
         if item["metrics"]
-        else (escape(item["arm"]), f"not trained: {escape(item['reason'])}", "", *("" for _ in names), "")
+        else (escape(item["arm"]), f"not trained: {escape(item['reason'])}", "", *("" for _ in names), "", "")
         for item in found["arms"]
     ]  # fmt: skip
     gains = [(item["arm"], *(item["gain"][key] for key in ("value", "low", "high")))
@@ -77,7 +78,8 @@ def utility(found: _Found | None) -> str:
         + table(
             f"The same classifier taught from different mixes: {found['seeds']} seeds, {found['steps']} steps each, "
             "means over the seeds on the real test part",
-            ("taught from", "real", "synthetic", *(escape(name.replace("_", " ")) for name in names), "gain"), rows,
+            ("taught from", "real", "synthetic", *(escape(name.replace("_", " ")) for name in names), "AUROC", "gain"),
+            rows,
         ),
         f'<span class="answer">{escape(found["sentence"])}</span>',
     )  # fmt: skip

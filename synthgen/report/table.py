@@ -28,6 +28,7 @@ def _of_the_set(results: Mapping[str, Any]) -> Iterator[tuple[str, str, str, str
     """What is said of the set whatever the classifier."""
     for item in (results["utility"] or {"arms": ()})["arms"]:
         yield "(utility)", "trained on", item["arm"], "balanced accuracy gained", item["gain"]
+        yield "(utility)", "trained on", item["arm"], "auroc", item["area"]
     if found := results["leakage"]["found"]:
         yield "(leakage)", "synthetic against real", "all", "close to a real picture", found["close"]
     for found in results["fidelity"]:

@@ -41,6 +41,8 @@ def test_a_planted_gain_is_found_and_recommended() -> None:
     gain = table["real + 3 x synthetic"].gain
     assert gain.value == pytest.approx(0.15, abs=0.03) and gain.low is not None and gain.low > 0
     assert gain.null is not None and abs(gain.null) < 0.03
+    area = table[REAL].area
+    assert area.value == pytest.approx(0.7, abs=0.03) and area.low is not None and 0.6 < area.low < area.value
     assert table[REAL].gain.value is None and table[REAL].metrics["accuracy"] == pytest.approx(0.7, abs=0.03)
 
 
@@ -84,5 +86,8 @@ def test_arms_are_taught_what_they_are_called() -> None:
         pixels = np.concatenate([part for part, *_ in turns])
         wanted = evaluation_parts._sizes(arm, 20, 70)
         assert (int((pixels[:, 0, 0, 0] == 0).sum()), int(pixels[:, 0, 0, 0].sum())) == wanted, arm
+    control = next(arm for arm in utility.ARMS if arm.name == utility.CONTROL)
+    ((pixels, dealt, _),) = evaluation_parts._turns(control, real, made, 9, 3)
+    assert len(pixels) == len(made[0]) and (dealt != made[1]).any() and sorted(dealt) == sorted(made[1])
     then = evaluation_parts._turns(next(arm for arm in utility.ARMS if arm.in_turn), real, made, 9, 3)
     assert [int(part.max()) for part, *_ in then] == [1, 0]
