@@ -16,6 +16,7 @@ from synthgen.errors import RequestError, UnknownName
 
 TARGETS = ("all", "attention")  # the family's own choice of modules; of these only the projections of attention
 NAMES = ("lora", "rslora", "dora", "lokr", "oft")
+BESIDE = ("lora", "rslora")  # those that stand beside a weight and need not read it
 RATE = {"lokr": 10.0}  # of the base's rate for LoRA; on mini LoKr then learns as fast, and at 1 a quarter of that
 
 

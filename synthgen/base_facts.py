@@ -8,6 +8,7 @@ from synthgen import bases, hub, licenses, memory_modes, model_folder
 from synthgen.errors import RequestError
 from synthgen.types import Asset
 
+EMBEDDED = ("relative_attention_bias", "position_embedding")  # tables, no linear layers
 ASKED = ("run_commercial", "output_commercial", "output_publish", "output_train_ml", "derive_adapter")
 
 
@@ -44,7 +45,8 @@ def of(name: str) -> dict[str, Any]:
     counts = parameters(identity)
     adapter, needs = _adapter(family, identity), {}
     for mode_name, mode in memory_modes.MODES.items():
-        draws, trains = (size(memory_modes.at_least(mode, counts, numbers)) for numbers in (0, adapter))
+        small = few(family, identity, mode)
+        draws, trains = (size(memory_modes.at_least(mode, counts, numbers, small)) for numbers in (0, adapter))
         needs[mode_name] = f"{draws} to draw" + ("" if mode.offload else f", {trains} to train")
     return {
         **told,
@@ -77,6 +79,22 @@ def _adapter(family: Any, identity: Any) -> int:
     """How many numbers an adapter of the family's own rank has."""
     places = family.places(identity)
     return memory_modes.adapter_numbers(places, family.targeted(places), family.RANK)
+
+
+def few(family: Any, identity: Any, mode: memory_modes.Mode) -> dict[int, int]:
+    """Bits -> how many numbers this mode holds in so many, from the headers of the weights."""
+    import math
+
+    if not mode.bits:
+        return {}
+    folder = model_folder.read(identity.folder)
+    counts: dict[int, int] = {}
+    for part in family.in_few_bits({name: folder.parts[name] for name in folder.parts}):
+        for place, shape in model_folder.places(folder, [part]).items():
+            if len(shape) == 2 and not place.endswith(EMBEDDED):
+                bits = 8 if place.endswith(".wo") else mode.bits
+                counts[bits] = counts.get(bits, 0) + math.prod(shape)
+    return counts
 
 
 def parameters(identity: Any) -> dict[str, int]:

@@ -3,6 +3,8 @@
 full     float32, as the unmodified pipelines draw to the last bit
 half     bfloat16: half of it
 lean     half, and training keeps a block's input only and computes the rest again; pictures are decoded in tiles
+8bit     lean, and the weights of linear layers of the large networks are 8 bits; bitsandbytes holds them
+4bit     the same in 4 bits: QLoRA
 offload  lean, and a part that is not at work waits in main memory; needs an accelerator
 """
 
@@ -23,20 +25,29 @@ class Mode:
     recompute: bool = False
     tiles: bool = False
     offload: bool = False
+    bits: int = 0  # of a weight of a linear layer of a large network, 8 or 4; 0: `bytes`, like all others
 
 
 MODES: Mapping[str, Mode] = {
-    "full": Mode(4), "half": Mode(2), "lean": Mode(2, True, True), "offload": Mode(2, True, True, True),
+    "full": Mode(4), "half": Mode(2), "lean": Mode(2, True, True), "8bit": Mode(2, True, True, bits=8),
+    "4bit": Mode(2, True, True, bits=4), "offload": Mode(2, True, True, True),
 }  # fmt: skip
+# bytes of a weight in few bits; in 4: half a byte, a byte of scale for 64, and four for 256 of those
+FEW_BITS: Mapping[int, float] = {8: 1.0, 4: 0.5 + 1 / 64 + 4 / (64 * 256)}
 
 
-def at_least(mode: Mode, parameters: Mapping[str, int], adapter: int = 0) -> int:
+def at_least(
+    mode: Mode, parameters: Mapping[str, int], adapter: int = 0, few: Mapping[int, int] | None = None
+) -> int:  # fmt: skip
     """Bytes of weights, and of an adapter in training with so many numbers; what passes through comes on top.
 
     parameters  part -> how many; with offload only the largest part counts
+    few         bits -> how many of them are held in so many, see `bits_of`
     """
     held = max(parameters.values(), default=0) if mode.offload else sum(parameters.values())
-    return held * mode.bytes + adapter * ADAPTER_BYTES
+    told = few or {}
+    small = sum(round(count * FEW_BITS[bits]) for bits, count in told.items())
+    return (held - sum(told.values())) * mode.bytes + small + adapter * ADAPTER_BYTES
 
 
 def adapter_numbers(places: Mapping[str, tuple[int, ...]], targeted: list[str], rank: int) -> int:

@@ -13,6 +13,7 @@ from synthgen import adapter_methods, optimizers, precision, training_logs
 from synthgen.checkpoint import Settings
 from synthgen.errors import RequestError, UnknownName
 from synthgen.masks import HOW
+from synthgen.memory_modes import MODES
 from synthgen.provenance import canonical_json
 from synthgen.training_measures import AT_CHECKS
 from synthgen.types import ImageSet, Rights
@@ -94,6 +95,11 @@ def checked(request: TrainRequest, rank: int) -> TrainRequest:
         raise RequestError(f"--seed is {request.seed}; wanted a whole number from 0 to 2^53 - 1.")
     rank = request.rank or rank
     adapter_methods.require_alpha(request.method, rank, request.alpha)
+    if request.memory in MODES and MODES[request.memory].bits and request.method not in adapter_methods.BESIDE:
+        raise RequestError(
+            f"--method {request.method} changes the weights themselves, and --memory {request.memory} holds them in "
+            f"few bits. Say --method {' or '.join(adapter_methods.BESIDE)}, or --memory lean. Nothing was trained."
+        )
     request = replace(request, precision=precision.wanted(request.precision))
     training_logs.require(request.log)
     if request.auto:

@@ -11,13 +11,15 @@ import numpy as np
 
 from synthgen import adapter_methods, lora, lora_change, lora_fit, photo_frame, precision, tensor_file
 from synthgen.adapters import WEIGHTS
-from synthgen.bases import _hint
+from synthgen.bases import _bits, _hint
 from synthgen.bases._identity import Identity
 from synthgen.bases._kept import Kept, accepted
 from synthgen.bases._process import STEPS
-from synthgen.errors import SynthgenError
+from synthgen.errors import RequestError, SynthgenError
 from synthgen.memory_modes import MODES
 from synthgen.types import AdapterUse, Guide, Job, Picture
+
+KEPT_AT_8 = ("wo",)  # T5 looks at this layer's type, and takes whole bytes for whole numbers only at 8 bits
 
 
 class Base:
@@ -35,12 +37,15 @@ class Base:
         self.train_steps = STEPS
         self.precision = "auto"  # of training, one of precision.NAMES; "auto" is the family's own
         self.mode = MODES[identity.memory]
+        if self.mode.bits:
+            self._hold()
         for part in (*self.models(), *self.controlnets.values()):
             part.to("cpu" if self.mode.offload else device)
             part.eval()  # not frozen: oneDNN takes other kernels for frozen weights, and the last bits differ
         self._pipelines: dict[tuple[str, tuple[str, ...]], Any] = {}  # (class, conditions) -> the pipeline
         self._attached: tuple[AdapterUse, ...] | None = ()
         self._plain: dict[str, tuple[Any, Any]] = {}  # module that an adapter changed -> its weight, and as it was
+        self._beside: list[Any] = []  # what adapters add beside weights that are held in few bits
         self._process: Any = None
 
     @property
@@ -63,6 +68,12 @@ class Base:
         import torch
 
         return [part for part in self.parts.components.values() if isinstance(part, torch.nn.Module)]
+
+    def _hold(self) -> None:
+        """The linear layers of large networks in few bits."""
+        parts = {name: part for name, part in self.parts.components.items() if part in self.models()}
+        for name in self.family.in_few_bits({name: type(part).__name__ for name, part in parts.items()}):
+            _bits.hold(parts[name], self.mode.bits, self.device, KEPT_AT_8)
 
     # ---- training
 
@@ -109,7 +120,8 @@ class Base:
             if isinstance(layer, BaseTunerLayer):
                 above, _, last = name.rpartition(".")
                 setattr(network.get_submodule(above), last, layer.get_base_layer())
-        network.requires_grad_(True)
+        for value in network.parameters():
+            value.requires_grad_(value.is_floating_point())
         network._hf_peft_config_loaded = False
         if hasattr(network, "peft_config"):
             del network.peft_config
@@ -148,6 +160,7 @@ class Base:
     def _predict(self, latents: Any, words: Any, timesteps: Any, noise: Any) -> Any:
         noisy, moment = self.process.mix(latents, noise, timesteps)
         how = self.family.PRECISION if self.precision == "auto" else self.precision
+        how = "bf16" if self.mode.bytes == 2 else how  # the weights are, and nothing else goes with them
         with precision.autocast(self.device, how):
             return self.family.predict(self, noisy, moment, words).float()
 
@@ -203,6 +216,8 @@ class Base:
         """The weights as they were loaded: kept whole, for taking a change off again leaves a rounding error."""
         for weight, plain in self._plain.values():
             weight.data.copy_(plain)
+        while self._beside:
+            self._beside.pop().remove()
 
     def _add(self, found: lora.Lora, placed: Mapping[str, str], alphas: Mapping[str, float], use: AdapterUse) -> None:
         """Weight += strength x change, for each module; a kernel is a matrix of (out, in x height x width)."""
@@ -214,9 +229,22 @@ class Base:
             for one in found.parts:
                 place = placed[one.module]
                 part, _, module = place.partition(".")
-                weight = getattr(self.parts, part).get_submodule(module).weight
+                layer, strength = getattr(self.parts, part).get_submodule(module), use.strength(place)
+                if _bits.is_held(layer):
+                    self._beside.append(self._add_beside(layer, one, held, strength * alphas[one.module]))
+                    continue
+                weight = layer.weight
                 _, plain = self._plain.setdefault(place, (weight, weight.detach().clone()))
-                weight += lora_change.of(one, held, plain, alphas[one.module], use.strength(place)).to(weight)
+                weight += lora_change.of(one, held, plain, alphas[one.module], strength).to(weight)
+
+    def _add_beside(self, layer: Any, part: Any, held: Mapping[str, Any], alpha: float) -> Any:
+        """A LoRA pair beside a weight in few bits. Raises RequestError for other kinds, which need the weight."""
+        if not isinstance(part, lora.Pair) or part.magnitude:
+            raise RequestError(
+                f"--memory {self.identity.memory} holds weights in few bits, and only LoRA can be added beside them. "
+                "Say --memory lean."
+            )
+        return _bits.add(layer, held[part.down], held[part.up], alpha / part.rank)
 
     def render(self, jobs: Sequence[Job], guides: Sequence[Guide | np.ndarray | None], settings: Any) -> list[Picture]:
         """Draw one batch. Each job's noise comes from its own seed.

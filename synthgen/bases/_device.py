@@ -36,6 +36,9 @@ def quiet() -> None:
     import diffusers.utils.logging as of_diffusers
     import transformers.utils.logging as of_transformers
 
+    from synthgen.bases import _bits
+
+    _bits.quiet()
     for log in (of_diffusers, of_transformers):
         log.set_verbosity_error()
         log.disable_progress_bar()

@@ -240,6 +240,13 @@ class Family(ABC):
         """Training steps for so many photos: thirty for each, 500 to 2000 of them."""
         return min(2000, max(500, 30 * photos))
 
+    def in_few_bits(self, parts: Mapping[str, str]) -> list[str]:
+        """Of a pipeline's parts (name -> class) those whose linear layers modes of few bits hold so: the large ones."""
+        large = [
+            part for part, kind in parts.items() if part.startswith("text_encoder") and not kind.startswith("CLIP")
+        ]
+        return [self.DENOISER, *large]
+
     def targeted(self, places: Mapping[str, tuple[int, ...]]) -> list[str]:
         """The places that training puts a LoRA on."""
         import re
@@ -367,27 +374,6 @@ class Family(ABC):
     @abstractmethod
     def predict(self, base: Any, noisy: Any, moment: Any, words: Words) -> Any:
         """What the network tells, in the form of the latents."""
-
-
-def into(photo: str, mask: str, photo_control: str = "", mask_control: str = "") -> Mapping[str, str]:
-    """INTO of a family."""
-    return MappingProxyType(
-        {"photo": photo, "mask": mask, "photo+control": photo_control, "mask+control": mask_control}
-    )
-
-
-def drawing(steps: int, guidance: float, batch: int) -> Mapping[str, Any]:
-    """SETTINGS of a family."""
-    return MappingProxyType({"num_inference_steps": steps, "guidance_scale": guidance, "batch": batch})
-
-
-def modelspec(architecture: str, side: int, **more: str) -> Mapping[str, str]:
-    """What a LoRA file of this family says of itself (ModelSpec 1.0.1)."""
-    told = {
-        "sai_model_spec": "1.0.1", "architecture": f"{architecture}/lora", "implementation": "diffusers",
-        "resolution": f"{side}x{side}", **more,
-    }  # fmt: skip
-    return MappingProxyType({f"modelspec.{key}": value for key, value in told.items()})
 
 
 def digest(files: Mapping[str, str]) -> str:

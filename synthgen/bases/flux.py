@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from synthgen import model_folder
-from synthgen.bases._family import drawing, into, modelspec
+from synthgen.bases._declare import drawing, into, modelspec
 from synthgen.bases._transformer import ATTENTION, OF_WORDS, FlowFamily
 from synthgen.bases._weights import IN_DIFFUSERS, Weights
 from synthgen.bases._words import Words

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from synthgen.bases._family import drawing, modelspec
+from synthgen.bases._declare import drawing, modelspec
 from synthgen.bases._transformer import FlowFamily
 from synthgen.bases._weights import Weights
 from synthgen.bases._words import Words

@@ -9,7 +9,8 @@ from types import MappingProxyType
 from typing import Any
 
 from synthgen import file_hash, modalities, model_folder, resources, vocabulary
-from synthgen.bases._family import digest, drawing, into, modelspec
+from synthgen.bases._declare import drawing, into, modelspec
+from synthgen.bases._family import digest
 from synthgen.bases._identity import Identity
 from synthgen.bases._process import MOST_SNR, Noise
 from synthgen.bases._unet import UNetFamily

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from synthgen.bases._family import drawing, into, modelspec
+from synthgen.bases._declare import drawing, into, modelspec
 from synthgen.bases._transformer import ATTENTION, FlowFamily
 from synthgen.bases._weights import IN_DIFFUSERS, Weights
 from synthgen.bases._words import Words

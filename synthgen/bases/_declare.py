@@ -1,0 +1,28 @@
+"""Short forms for what a family declares of itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+
+def into(photo: str, mask: str, photo_control: str = "", mask_control: str = "") -> Mapping[str, str]:
+    """INTO of a family."""
+    return MappingProxyType(
+        {"photo": photo, "mask": mask, "photo+control": photo_control, "mask+control": mask_control}
+    )
+
+
+def drawing(steps: int, guidance: float, batch: int) -> Mapping[str, Any]:
+    """SETTINGS of a family."""
+    return MappingProxyType({"num_inference_steps": steps, "guidance_scale": guidance, "batch": batch})
+
+
+def modelspec(architecture: str, side: int, **more: str) -> Mapping[str, str]:
+    """What a LoRA file of this family says of itself (ModelSpec 1.0.1)."""
+    told = {
+        "sai_model_spec": "1.0.1", "architecture": f"{architecture}/lora", "implementation": "diffusers",
+        "resolution": f"{side}x{side}", **more,
+    }  # fmt: skip
+    return MappingProxyType({f"modelspec.{key}": value for key, value in told.items()})
