@@ -68,7 +68,9 @@ def asset(card: Any, base: str = "") -> Asset:
     if card.base == base:
         return own
     known = card.base in bases.names() or hub.is_id(card.base)
-    license_ = bases.license_of(card.base, hub.pinned(card.base)) if known else "unknown"  # a folder's may be anybody's
+    license_ = bases.license_of(card.base, hub.pinned(card.base)) if known else "unknown"
+    if license_ == "unknown":  # a folder's may be anybody's: what was stated of it stands in the card
+        license_ = card.base_license or license_
     return replace(own, trained_on=(Asset("base", card.base, license_, card.base_sha256), *own.trained_on))
 
 

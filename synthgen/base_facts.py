@@ -48,6 +48,9 @@ def of(name: str) -> dict[str, Any]:
         small = few(family, identity, mode)
         draws, trains = (size(memory_modes.at_least(mode, counts, numbers, small)) for numbers in (0, adapter))
         needs[mode_name] = f"{draws} to draw" + ("" if mode.offload else f", {trains} to train")
+    if identity.rights:
+        asked = licenses.rights(identity.assets())
+        told |= {"license": f"{identity.license}, as you state", "allows": {one: asked[one].answer for one in ASKED}}
     return {
         **told,
         "memory at least": needs,

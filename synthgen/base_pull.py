@@ -3,29 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
-from synthgen import bases, hub, licensee, licenses
+from synthgen import bases, hub, licensee, licenses, rights_file
 from synthgen.errors import UnknownName
 from synthgen.hub import Pin
-from synthgen.types import Asset, Verdict
+from synthgen.types import Rights, Verdict
 
 
-def pull(name: str, revision: str, use: str, reading: str, say: Callable[[str], None]) -> tuple[Verdict, Pin, Path]:
+def pull(
+    name: str, revision: str, use: str, reading: str, say: Callable[[str], None], stated: Rights | None = None
+) -> tuple[Verdict, Pin, Path]:
     """The verdict, the pin and the folder. Not a weight is fetched before the verdict is passed.
 
+    stated  what the user says of the rights in the weights, in place of what was stated before
     Raises UnknownName, RequestError (gated, not there, pickles), Refused (the licence says no), SynthgenError.
     """
     pin = hub.resolve(name, *_where(name, revision))
-    license_ = bases.license_of(name, pin)
-    say(f"{name}: {pin.repo} at {pin.revision}, {len(pin.files)} files, {pin.bytes / 1e9:.2f} GB, licence {license_}")
+    said = stated or hub.rights(name)
+    license_ = said.license if said else bases.license_of(name, pin)
+    say(
+        f"{name}: {pin.repo} at {pin.revision}, {len(pin.files)} files, {pin.bytes / 1e9:.2f} GB, licence {license_}"
+        f"{', as you state' if said else ''}"
+    )
     if pin.license_tag:
         say(f"the repository's card says licence '{pin.license_tag}': a claim of who put it there")
     about = licensee.circumstances(licenses.Circumstances(reading))
-    verdict = licenses.require([Asset("base", name, license_, pin.revision)], use, about=about)
+    asset = rights_file.asset("base", name, replace(said or Rights(), license=license_), pin.revision)
+    verdict = licenses.require([asset], use, about=about)
     if remark := licenses.remark(verdict):
         say(remark)
-    return verdict, pin, hub.fetch(pin)
+    return verdict, pin, hub.fetch(pin, stated)
 
 
 def _where(name: str, revision: str) -> tuple[str, str]:

@@ -39,6 +39,7 @@ class Card:
     weights_autov3: str = ""  # Civitai's hash of the tensors' bytes: metadata does not change it
     weights_fingerprint: str = ""  # ours, of the tensors: neither their order nor metadata changes it
     base_files: Mapping[str, str] = field(default_factory=dict)  # path inside the base -> sha256, as it was trained on
+    base_license: str = ""  # of the base, as it was when the adapter was trained
     imported: Mapping[str, Any] = field(default_factory=dict)  # of an adapter made elsewhere: layout, hashes, claims
 
     @property
@@ -55,7 +56,7 @@ KINDS: dict[str, type | tuple[type, ...]] = {
     "finished": bool,
     **dict.fromkeys(("trained_on", "training", "losses", "base_files", "imported"), dict),
 }
-LATER = ("weights_autov3", "weights_fingerprint", "base_files", "imported")  # keys that the first cards do not have
+LATER = ("weights_autov3", "weights_fingerprint", "base_files", "base_license", "imported")  # not in the first cards
 
 
 def read(folder: Path) -> Card:

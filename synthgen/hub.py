@@ -17,10 +17,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from synthgen import file_hash, model_folder, resources, toml_file
+from synthgen import file_hash, model_folder, resources, rights_file, toml_file
 from synthgen.errors import RequestError, SynthgenError
 from synthgen.ledger import write_whole
 from synthgen.progress import Progress
+from synthgen.types import Rights
 
 ID = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?\Z")
 COMMIT = re.compile(r"[0-9a-f]{40}\Z")
@@ -55,6 +56,11 @@ def pinned(name: str) -> Pin | None:
         return None
     told = toml_file.read(path)
     return Pin(**told) if set(told) == set(Pin.__dataclass_fields__) else None
+
+
+def rights(name: str) -> Rights | None:
+    """What the user stated of the rights in weights from the Hub as he pulled them, or None."""
+    return rights_file.read(rights_file.place_of(_place(name)))
 
 
 def folder(name: str) -> Path:
@@ -138,8 +144,11 @@ def _of_part(paths: list[str], start: str, repo: str) -> list[str]:
     return sorted([*settings, *small])
 
 
-def fetch(pin: Pin) -> Path:
-    """Fetch what is not there yet, go on with what was begun, check every file, keep the pin. The folder comes back."""
+def fetch(pin: Pin, stated: Rights | None = None) -> Path:
+    """Fetch what is not there yet, go on with what was begun, check every file, keep the pin. The folder comes back.
+
+    stated  what the user says of the rights in it, kept beside the pin
+    """
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import GatedRepoError, HfHubHTTPError
 
@@ -160,7 +169,9 @@ def fetch(pin: Pin) -> Path:
             seen += int(told["size"])
             progress.step(max(0, round(seen / 1e6) - progress.done), file)
         progress.step(max(0, whole - progress.done))
-    _keep(pin)
+    _keep(_place(pin.name), asdict(pin))
+    if stated:
+        _keep(rights_file.place_of(_place(pin.name)), {key: value for key, value in asdict(stated).items() if value})
     return folder(pin.name)
 
 
@@ -213,9 +224,8 @@ def _place(name: str) -> Path:
     return resources.home() / "pins" / f"{name.replace('/', '--').replace('@', '--at--')}.toml"
 
 
-def _keep(pin: Pin) -> None:
+def _keep(place: Path, told: Mapping[str, Any]) -> None:
     import tomli_w
 
-    place = _place(pin.name)
     place.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(place, tomli_w.dumps(json.loads(json.dumps(asdict(pin)))).encode())
+    write_whole(place, tomli_w.dumps(json.loads(json.dumps(told))).encode())

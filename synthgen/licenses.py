@@ -36,6 +36,10 @@ CONTESTED: Mapping[str, frozenset[str]] = {  # use -> tags of prohibited uses th
 }
 
 
+_STATE_PHOTOS = "photos (rights.toml, or --owner and --license)"
+_STATE_WEIGHTS = "own weights (rights.toml in their folder, NAME.rights.toml beside a file, or bases pull --license)"
+
+
 @dataclass(frozen=True)
 class _Ask:
     """One question, with all that its answer depends on apart from the assets."""
@@ -93,7 +97,8 @@ def require(
     if permits(verdict):
         return verdict
     blocking = [reason for reason in verdict.reasons if f"-> {verdict.answer} " in reason] or [verdict.reasons[0]]
-    advice = "Choose other assets, or state the licence of your photos (rights.toml, or --owner and --license)"
+    weights = all(reason.startswith(("base ", "control ")) for reason in blocking)
+    advice = f"Choose other assets, or state the licence of your {_STATE_WEIGHTS if weights else _STATE_PHOTOS}"
     other = "." if use == "internal" else ", or say --use internal."
     raise Refused(
         f"Licence refused for --use {use} ({verdict.answer}): {'; '.join(blocking)}. {advice}{other} Nothing was made."

@@ -53,6 +53,7 @@ class Base:
     places: Places
     modelspec: Mapping[str, str]
     first: str = ""  # the family's table of first names, see first_names
+    license: str = "unknown"
 
 
 @dataclass(frozen=True)
@@ -127,6 +128,7 @@ def _card(
     return Card(
         name=name, trigger=trigger, category=said.category, domain=said.domain, base=base.identity.id,
         base_sha256=identity.sha256 if identity else "", base_files=identity.files if identity else {},
+        base_license=base.license,
         rank=rank, alpha=alpha, license=said.rights.license,
         trained_on={**rights, "license": said.photos_license}, imported=imported,
     )  # fmt: skip
@@ -162,7 +164,8 @@ def _same(folder: Path, card: Card) -> None:
         adapters.verify_weights(folder, there)
     except UnfitAdapter:
         there = None
-    made = {"created": "", "finished": False, "weights_sha256": "", "weights_autov3": "", "weights_fingerprint": ""}
+    of_today = ("created", "weights_sha256", "weights_autov3", "weights_fingerprint")
+    made = {**dict.fromkeys(of_today, ""), "finished": False, "base_license": card.base_license}
     if there is None or replace(there, **made) != card:  # type: ignore[arg-type]
         raise RequestError(
             f"{folder} is not empty and holds something else, or other statements on this file. Give another --name, "

@@ -1,4 +1,4 @@
-"""rights.toml beside a folder of photos: who owns them and what they may be used for."""
+"""rights.toml with photos, poses or weights: who owns them and what they may be used for."""
 
 from __future__ import annotations
 
@@ -15,12 +15,21 @@ KEYS = tuple(field.name for field in fields(Rights))
 
 
 def rights_beside(folder: Path) -> Rights | None:
-    """What FOLDER/rights.toml states, or None where there is no such file.
+    """What FOLDER/rights.toml states, or None where there is no such file. Raises RequestError as `read` does."""
+    return read(folder / NAME)
+
+
+def place_of(weights: Path) -> Path:
+    """The file that states the rights in weights: FOLDER/rights.toml, or STEM.rights.toml beside a single file."""
+    return weights / NAME if weights.is_dir() else weights.with_suffix(f".{NAME}")
+
+
+def read(path: Path) -> Rights | None:
+    """What a file states, or None where there is none.
 
     Raises RequestError that names every problem at once: an unknown key with the nearest one, a value that is no
     text, an `expires` that is no date. Nothing is granted by a file that cannot be read.
     """
-    path = folder / NAME
     if not path.is_file():
         return None
     stated = toml_file.read(path)
@@ -35,8 +44,13 @@ def photos(name: str, rights: Rights, digest: str = "") -> Asset:
 
     digest  sha256 over the photos' own, see ImageSet.digest
     """
+    return asset("photos", name, rights, digest)
+
+
+def asset(kind: str, name: str, rights: Rights, digest: str = "") -> Asset:
+    """Something with these rights that goes into a picture."""
     return Asset(
-        "photos", name, rights.license, digest, expires=rights.expires, owner=rights.owner, credit=rights.credit,
+        kind, name, rights.license, digest, expires=rights.expires, owner=rights.owner, credit=rights.credit,
         source=rights.source, consent=rights.consent or rights.ethics,
     )  # fmt: skip
 

@@ -38,7 +38,8 @@ def make(name: str, request: TrainRequest, lesson: Lesson, identity: Any, course
     photos, losses, of = lesson.photos, course.losses, course.settings
     return Card(
         name=name, trigger=request.trigger, category=photos.category, domain=request.domain,
-        base=identity.id, base_sha256=identity.sha256, base_files=identity.files, rank=of.rank, alpha=of.alpha,
+        base=identity.id, base_sha256=identity.sha256, base_files=identity.files, base_license=identity.license,
+        rank=of.rank, alpha=of.alpha,
         license=photos.rights.license,
         trained_on={
             "digest": photos.digest, "photos": course.photos, **asdict(photos.rights),

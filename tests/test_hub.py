@@ -183,6 +183,13 @@ def test_a_file_that_is_not_what_was_promised_is_refused_and_removed(server: Hub
     assert again.returncode == 0, again.stderr
     assert json.loads(again.stdout)["revision"] == COMMIT
     assert "'mit': a claim" in again.stderr and "licence unknown" in again.stderr  # what a card says grants nothing
+    stated = ("--license", "CC-BY-4.0", "--owner", "Acme", "--use", "commercial")
+    mine = program(tmp_path, server.url, "bases", "pull", "acme/toy", *stated)
+    assert mine.returncode == 0 and "licence CC-BY-4.0, as you state" in mine.stderr, mine.stderr
+    asked = program(
+        tmp_path, server.url, "licenses", "check", "--base", "acme/toy", "--use", "commercial", offline=True
+    )
+    assert asked.returncode == 0 and "is CC-BY-4.0" in asked.stdout
 
 
 def test_a_gated_repository_gives_the_page_to_visit(server: Hub, klein: Path, tmp_path: Path) -> None:

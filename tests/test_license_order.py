@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 from toy_base import OWN, photos
 
-from synthgen import adapter_choice, adapters, generate, train
+from synthgen import adapter_choice, adapters, bases, generate, hub, rights_file, train
 from synthgen.errors import Refused, UnfitAdapter
 
 NO_DERIVATIVES = "LicenseRef-civitai-Image-NoDerivatives-AnyLicense-NoCredit"
@@ -52,3 +53,49 @@ def test_nothing_is_trained_on_what_may_not_be_derived_from(toy: Path, tmp_path:
     with pytest.raises(Refused, match="derive_adapter -> deny"):
         train.fit(replace(request, rights=replace(OWN, license=NO_DERIVATIVES)))
     assert not (tmp_path / "a").exists()
+
+
+def test_what_a_user_states_of_own_weights_counts_wherever_they_draw(
+    toy: Path, trained: Path, empty_folder: Path, synthgen: Callable[..., Any]
+) -> None:
+    house, depth = empty_folder / "house", empty_folder / "depth"
+    shutil.copytree(toy, house)
+    shutil.copytree(toy / "controlnet", depth)
+    before = bases.find("house", "depth=depth")[1]
+    asked = ("--base", "house", "--use", "commercial")
+    refused = synthgen("generate", "--count", 1, "--no-adapter", "--dry-run", *asked)
+    assert refused.code == 3 and "state the licence of your own weights (rights.toml in their folder" in refused.err
+    (house / "rights.toml").write_text('owner = "Acme"\nlicense = "CC-BY-4.0"\nexpires = 2027-03-31\n')
+    (depth / "rights.toml").write_text('license = "MIT"\nsource = "https://example.org/depth"\n')
+    identity = bases.find("house", "depth=depth")[1]
+    assert identity.sha256 == before.sha256 and identity.told()["license"] == "CC-BY-4.0"
+    base, control = identity.assets()
+    assert (base.license, base.owner, base.expires) == ("CC-BY-4.0", "Acme", "2027-03-31")
+    assert (control.license, control.source) == ("MIT", "https://example.org/depth")
+    assert synthgen("generate", "--count", 1, "--no-adapter", "--dry-run", *asked).code == 0
+    told = synthgen("licenses", "check", *asked)
+    assert told.code == 0 and "yes (conditional)" in told.out
+    assert synthgen("licenses", "check", *asked, "--on", "2027-04-01").code == 3
+    assert "CC-BY-4.0, as you state" in synthgen("show", "base", "house").out
+    (house / "rights.toml").write_text('licence = "MIT"\n')
+    assert "unknown key 'licence'. Did you mean 'license'?" in synthgen("licenses", "check", *asked).err
+
+
+def test_an_adapter_keeps_what_was_stated_of_its_base(trained: Path) -> None:
+    card = replace(adapters.load_card(trained), base="house", base_license="CC-BY-NC-4.0")
+    assert [asset.license for asset in adapter_choice.asset(card).trained_on if asset.kind == "base"] == [
+        "CC-BY-NC-4.0"
+    ]
+    assert adapters.load_card(trained).base_license == "unknown"  # nobody stated anything of the toy
+
+
+def test_a_single_file_and_a_pull_have_their_statement_beside_them(own_home: Path, tmp_path: Path) -> None:
+    file = tmp_path / "house.v2.safetensors"
+    file.touch()
+    (tmp_path / "house.v2.rights.toml").write_text('license = "MIT"\n')
+    rights = rights_file.read(rights_file.place_of(file))
+    assert rights is not None and rights.license == "MIT"
+    assert hub.rights("acme/toy-1.5") is None and bases.license_of("acme/toy-1.5") == "unknown"
+    (own_home / "pins").mkdir()
+    (own_home / "pins" / "acme--toy-1.5.rights.toml").write_text('license = "CC-BY-4.0"\n')
+    assert bases.license_of("acme/toy-1.5") == "CC-BY-4.0"

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from synthgen import hub, license_expressions, license_record, memory_modes, model_folder, rooms
+from synthgen import hub, license_expressions, license_record, memory_modes, model_folder, rights_file, rooms
 from synthgen.bases._identity import Identity
 from synthgen.bases._weights import Weights
 from synthgen.errors import RequestError, UnknownName
+from synthgen.types import Rights
 
 __all__ = ["Identity", "Weights", "choose", "family", "find", "license_of", "names"]
 
@@ -70,10 +71,29 @@ def find(name: str, controlnet: str | Sequence[str] = "", memory: str = "full") 
     if memory not in memory_modes.MODES:
         raise UnknownName("--memory", memory, memory_modes.MODES)
     named = _controlnets([controlnet] if isinstance(controlnet, str) else controlnet)
-    member, identity = _found(name, named.pop("pose", None))
-    for kind, folder in named.items():
+    folders = {kind: _controlnet(text) for kind, text in named.items()}
+    member, identity = _found(name, folders.pop("pose", None))
+    for kind, folder in folders.items():
         identity = member.steered(identity, folder, kind)
-    return member, replace(identity, memory=memory)
+    return member, replace(_with_rights(identity, name, named), memory=memory)
+
+
+def _with_rights(identity: Identity, name: str, named: Mapping[str, str]) -> Identity:
+    """With what the user states of the rights in the base and in the ControlNets of these names."""
+    own = _stated(name, identity.file or identity.folder)
+    if own:
+        identity = replace(identity, license=own.license, rights=own)
+    if identity.controlnet and "pose" in named:
+        identity = replace(identity, controlnet_rights=_stated(named["pose"], identity.controlnet) or Rights())
+    controls = (replace(one, rights=_stated(named[one.kind], one.folder) or Rights()) for one in identity.controls)
+    return replace(identity, controls=tuple(controls))
+
+
+def _stated(name: str, place: Path) -> Rights | None:
+    """What is stated of weights: with the pull for what came from the Hub, else in a file at their place."""
+    if not Path(name).expanduser().exists():
+        return hub.rights(name)
+    return rights_file.read(rights_file.place_of(place))
 
 
 def _found(name: str, controlnet: Path | None) -> tuple[Any, Identity]:
@@ -123,16 +143,16 @@ def _settings(member: Any, file: Path) -> Path:
     )
 
 
-def _controlnets(texts: Sequence[str]) -> dict[str, Path]:
+def _controlnets(texts: Sequence[str]) -> dict[str, str]:
     """("FOLDER", "canny=FOLDER") by condition. Raises RequestError for a kind that is named twice."""
-    found: dict[str, Path] = {}
+    found: dict[str, str] = {}
     for text in filter(None, texts):
         kind, mark, folder = text.partition("=")
         named = bool(mark) and re.fullmatch("[a-z][a-z0-9_]*", kind) is not None and not Path(text).exists()
         kind, folder = (kind, folder) if named else ("pose", text)
         if kind in found:
             raise RequestError(f"--controlnet names two for '{kind}'. Leave one of them out. Nothing was loaded.")
-        found[kind] = _controlnet(folder)
+        found[kind] = folder
     return found
 
 
@@ -149,7 +169,10 @@ def license_of(name: str, pin: hub.Pin | None = None) -> str:
     """The licence of a base that is named: an id, or an expression that is read as its most restrictive part.
 
     The record's own where the commit is known; with what the repository's card says as well, where that is another.
+    What the user stated as he pulled it comes before both.
     """
+    if stated := hub.rights(name):
+        return stated.license
     member, weights = names().get(name, (None, None))
     if weights is None:
         return str(member.LICENSE) if member is not None else "unknown"

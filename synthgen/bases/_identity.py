@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from synthgen.types import Asset
+from synthgen import rights_file
+from synthgen.types import Asset, Rights
 
 
 @dataclass(frozen=True)
@@ -16,7 +17,7 @@ class Control:
     kind: str
     folder: Path
     sha256: str
-    license: str = "unknown"
+    rights: Rights = field(default_factory=Rights)  # as the user states them
 
 
 @dataclass(frozen=True)
@@ -31,25 +32,29 @@ class Identity:
     file: Path | None = None  # the single file that holds the weights
     controlnet: Path | None = None  # folder of the ControlNet for poses
     controlnet_sha256: str = ""
-    controlnet_license: str = "unknown"
+    controlnet_rights: Rights = field(default_factory=Rights)
     controls: tuple[Control, ...] = ()  # further ControlNets, each of its own kind
     memory: str = "full"  # one of memory_modes.MODES
+    rights: Rights | None = None  # what the user states of them; their licence is then `license`
     distilled: str = ""  # what shows that it draws in few steps; "" for a base that can be trained
 
     def assets(self) -> list[Asset]:
         """What brings a licence: the weights, and the ControlNets that are not inside them."""
-        found = [Asset("base", self.id, self.license, self.sha256)]
+        stated = replace(self.rights or Rights(), license=self.license)
+        found = [rights_file.asset("base", self.id, stated, self.sha256)]
         if self.controlnet and self.controlnet_sha256:
-            found.append(Asset("control", self.controlnet.name, self.controlnet_license, self.controlnet_sha256))
-        return [*found, *(Asset("control", one.folder.name, one.license, one.sha256) for one in self.controls)]
+            own = self.controlnet_rights
+            found.append(rights_file.asset("control", self.controlnet.name, own, self.controlnet_sha256))
+        more = (rights_file.asset("control", one.folder.name, one.rights, one.sha256) for one in self.controls)
+        return [*found, *more]
 
     def told(self) -> dict[str, str]:
         """What a picture's lineage tells of the base."""
         told = {"id": self.id, "sha256": self.sha256, "license": self.license}
         if self.controlnet_sha256:
-            told |= {"controlnet_sha256": self.controlnet_sha256, "controlnet_license": self.controlnet_license}
+            told |= {"controlnet_sha256": self.controlnet_sha256, "controlnet_license": self.controlnet_rights.license}
         for one in self.controls:
-            told |= {f"controlnet_{one.kind}_sha256": one.sha256, f"controlnet_{one.kind}_license": one.license}
+            told |= {f"controlnet_{one.kind}_sha256": one.sha256, f"controlnet_{one.kind}_license": one.rights.license}
         if self.memory != "full":
             told["memory"] = self.memory
         return told

@@ -53,7 +53,7 @@ class Numbered(click.ParamType):
     "synthgen licenses check --adapter shirts --images shirts/ --use dataset-release",
     stopped="Nothing was changed.",
 )
-@click.option("--base", default="", show_default=False, help="Base model.")
+@click.option("--base", default="", show_default=False, help="Base model: a name, folder, file or repository's id.")
 @click.option("--adapter", "adapters", multiple=True, metavar="NAME", help="Adapter; repeat for more.")
 @click.option("--images", type=click.Path(path_type=Path), default=None, help="Folder of photos with a rights.toml.")
 @use
@@ -150,13 +150,14 @@ def _circumstances(given: dict[str, Any]) -> Circumstances:
 
 
 def _base(name: str) -> Iterator[Asset]:
-    """Weights of the user's own folder may be anybody's: only the family's own have the licence that it states."""
+    """A base that is known by name need not be here; of another what its owner states counts."""
     if name:
         from synthgen import bases, hub
 
-        if name not in bases.names():
-            bases.choose(name)  # says what is wrong with it
-        yield Asset("base", name, bases.license_of(name, hub.pinned(name)))
+        if name in bases.names():
+            yield Asset("base", name, bases.license_of(name, hub.pinned(name)))
+        else:
+            yield from bases.find(name)[1].assets()
 
 
 def _adapters(names: tuple[str, ...]) -> Iterator[Asset]:
