@@ -22,6 +22,7 @@ __all__ = ["Card", "check_safetensors", "find", "from_prompt", "load_card", "mem
            "parse_use", "save", "verify_weights"]  # fmt: skip
 
 WEIGHTS = "adapter.safetensors"
+QUARANTINE = "quarantine"  # folder beside adapters that were taken back
 MAX_WEIGHT = 2.0  # strengths beyond it tear every picture apart
 IN_PROMPT = re.compile(r"<lora:([^<>]*)>", re.IGNORECASE)  # the convention of the web UIs
 
@@ -65,11 +66,17 @@ def load_card(folder: Path) -> Card:
 
 
 def asset(card: Card) -> Asset:
-    """The adapter as something that brings a licence: its own, and that of the photos it was trained on."""
+    """The adapter as something that brings a licence: its own, and that of the photos it was trained on.
+
+    Who is to be credited for an adapter is who is for its photos; of one made elsewhere the card tells the maker alone.
+    """
     told = card.trained_on
     rights = Rights(**{key: str(told[key]) for key in rights_file.KEYS if key in told})
+    own = Rights(license=card.license, owner=rights.owner, credit=rights.credit, source=rights.source)
+    if card.imported:
+        rights = replace(rights, owner="", credit="", source="")
     photos = rights_file.photos(card.name, rights, str(told.get("digest", "")))
-    return Asset("adapter", card.name, card.license, card.weights_sha256, trained_on=(photos,))
+    return replace(rights_file.asset("adapter", card.name, own, card.weights_sha256), trained_on=(photos,))
 
 
 def verify_weights(folder: Path, card: Card) -> Path:
@@ -123,6 +130,10 @@ def find(name_or_path: str) -> Path:
             return folder
     if path.is_file():
         return _folder_of(path)
+    for folder in (*named, path):
+        away = folder.parent / QUARANTINE / folder.name
+        if (away / card_file.NAME).is_file():
+            raise UnfitAdapter(f"adapter '{path.name}' was taken back with `synthgen revoke`. It lies in {away}.")
     for folder in (*named, path):
         if folder.is_dir():
             load_card(folder)  # says that there is no card

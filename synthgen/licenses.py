@@ -96,13 +96,28 @@ def require(
     verdict = _verdict(assets, replace(ask, rights=tuple(dict.fromkeys((*ask.rights, *also)))))
     if permits(verdict):
         return verdict
-    blocking = [reason for reason in verdict.reasons if f"-> {verdict.answer} " in reason] or [verdict.reasons[0]]
+    blocking = [reason for reason in verdict.reasons if _says(reason, verdict.answer)] or [verdict.reasons[0]]
     weights = all(reason.startswith(("base ", "control ")) for reason in blocking)
     advice = f"Choose other assets, or state the licence of your {_STATE_WEIGHTS if weights else _STATE_PHOTOS}"
     other = "." if use == "internal" else ", or say --use internal."
     raise Refused(
         f"Licence refused for --use {use} ({verdict.answer}): {'; '.join(blocking)}. {advice}{other} Nothing was made."
     )
+
+
+def decisive(verdict: Verdict) -> tuple[tuple[str, ...], int]:
+    """(the reasons that the answer rests on, how many more say nothing against it).
+
+    Of a no that is every reason that has to go, not the worst alone.
+    """
+    fine = verdict.answer in ("allow", "conditional")
+    against = (verdict.answer,) if fine else ANSWERS[: ANSWERS.index("conditional")]
+    told = tuple(reason for reason in verdict.reasons if any(_says(reason, answer) for answer in against))
+    return told or verdict.reasons, len(verdict.reasons) - len(told) if told else 0
+
+
+def _says(reason: str, answer: str) -> bool:
+    return f" -> {answer} (" in reason
 
 
 def remark(verdict: Verdict) -> str:
@@ -192,7 +207,7 @@ def _nodes(path: str, asset: Asset, ask: _Ask) -> list[Node]:
     for name in names:
         record = resolve(name, ask.records)
         told = record.id if record else shown(name) or "unknown"
-        if name != whole:
+        if name != whole and (len(names) == 1 or " OR " in whole.upper()):  # of what is joined by AND all hold anyway
             told += f", {'part of' if len(names) > 1 else 'chosen from'} '{shown(whole)}'"
         nodes.append(Node(path, asset.kind, told, record))
     return nodes

@@ -10,7 +10,7 @@ from synthgen.license_record import License
 from synthgen.types import Asset
 
 Parts = Sequence[tuple[str, Asset, Sequence[License]]]  # path, asset, the licences that apply to it
-_MARKS = re.compile(r"([\\`*_{}\[\]<>#|!~])")
+_MARKS = re.compile(r"([\\`*_{}\[\]<#|!~]|^>)")
 
 
 def notice(name: str, parts: Parts) -> str:

@@ -151,7 +151,7 @@ def _of_adapter(text: str, roots: Sequence[Path]) -> Query:
 def _folder(text: str) -> Path | None:
     """The folder of an adapter that is named by its path, where it was or in quarantine."""
     path = Path(text)
-    places = (path, path.parent / store.QUARANTINE / path.name) if path.name else (path,)
+    places = (path, path.parent / adapters.QUARANTINE / path.name) if path.name else (path,)
     return next((place for place in places if (place / CARD).is_file()), None)
 
 
@@ -250,13 +250,13 @@ def _made(asked: Query, roots: Sequence[Path]) -> Iterator[Place]:
     for folder, card in _adapters(roots):
         if asked.made(folder, card):
             row = {"file": adapters.WEIGHTS, "sha256": card.weights_sha256}
-            away = folder.resolve().parent.name == store.QUARANTINE
+            away = folder.resolve().parent.name == adapters.QUARANTINE
             yield Place(folder, ADAPTER, (row,), int(away), shipped=folder.resolve().is_relative_to(shipped))
 
 
 def _put_away(folder: Path) -> None:
     """Move an adapter's folder into quarantine/ beside it."""
-    target = folder.parent / store.QUARANTINE / folder.name
+    target = folder.parent / adapters.QUARANTINE / folder.name
     try:
         target.parent.mkdir(exist_ok=True)
         if target.exists():  # another one of that name, taken back before

@@ -364,6 +364,24 @@ def test_licences_are_shown_by_any_name_and_checked_for_a_day_and_a_reading(
     assert "did you mean 'strict'?" in synthgen(*asked, "--reading", "strikt").err
 
 
+def test_lists_answer_for_the_use_and_a_verdict_names_its_limits(synthgen: Synthgen, empty_folder: Path) -> None:
+    told = {line.split()[0]: line for line in synthgen("list", "licenses").out.splitlines()}
+    assert "commercial deny" in told["LicenseRef-synthgen-FLUX.1-dev-NCL"]  # though its outputs alone are contested
+    told = {line.split()[0]: line for line in synthgen("list", "bases").out.splitlines()}
+    assert "commercial use: allow" in told["flux-schnell"] and "commercial use: deny" in told["sdxl-turbo"]
+    photos = empty_folder / "photos"
+    photos.mkdir()
+    (photos / "rights.toml").write_text('owner = "A"\nlicense = "CC-BY-SA-4.0"\nexpires = 2099-12-31\n')
+    said = synthgen("licenses", "check", "--base", "sd35-medium", "--images", photos, "--use", "commercial").out
+    lines = said.splitlines()
+    assert lines[0].endswith(": no (review)") and "bases pull" in lines[1]
+    assert not any(" -> allow " in line or " -> conditional " in line for line in lines)  # only what has to go
+    assert "  only until 2099-12-31" in lines and "  only up to a revenue of USD 1,000,000" in lines
+    assert "  to be shared under CC-BY-SA-4.0" in lines
+    rail = synthgen("licenses", "check", "--base", "sdxl").out
+    assert "  not for: automated_decision, " in rail and "medical_advice" in rail
+
+
 def test_notice_wants_a_run_and_says_so(synthgen: Synthgen, empty_folder: Path) -> None:
     code, out, err = synthgen("licenses", "notice", "runs/none")
     assert (code, out) == (2, "") and "is no run of synthgen" in err

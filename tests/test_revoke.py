@@ -130,6 +130,7 @@ def test_an_adapter_goes_with_what_it_learned_from(trained, empty_folder, synthg
     assert synthgen("revoke", "--photo", photo, "--apply").code == 0
     assert sorted(path.name for path in Path("adapters/quarantine").iterdir()) == ["others", "shirts"]
     assert synthgen("list", "adapters").out == ""
+    assert "was taken back with `synthgen revoke`" in synthgen("adapters", "inspect", "shirts").err
     assert synthgen("revoke", "--adapter", "adapters/shirts").out.count("in quarantine already") == 2
     assert "LicenseRef-own" in (empty_folder / "adapters" / "quarantine" / "shirts" / "card.toml").read_text()
 

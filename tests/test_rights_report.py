@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,8 @@ from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 from rights_run import ADAPTER, SDXL, TODAY, made
 
-from synthgen import licenses, provenance, resources, rights_report, store
+from synthgen import adapters, licenses, notices, provenance, resources, rights_report, store
+from synthgen.card import Card
 from synthgen.errors import RequestError, SynthgenError
 from synthgen.types import Asset
 
@@ -27,7 +29,7 @@ def test_the_files_tell_what_went_in_and_what_must_go_along(tmp_path: Path) -> N
     record = tomllib.loads((resources.shipped("licenses") / "LicenseRef-synthgen-OpenRAIL++-M.toml").read_text())
     assert record["notice_text"].strip() in told["NOTICE"]  # Attachment A, word for word
     assert "adapter 'acme' > photos 'shirts'" in told["NOTICE"]
-    assert r"Creator: Jane \| &lt;b&gt;Roe&lt;/b&gt;" in told["ATTRIBUTION.md"]
+    assert r"Creator: Jane \| &lt;b>Roe&lt;/b>" in told["ATTRIBUTION.md"]
     assert "<https://creativecommons.org/licenses/by/4.0/>" in told["ATTRIBUTION.md"]
     assert "the use `internal`" in told["RIGHTS.md"] and "not legal advice" in told["RIGHTS.md"]
     assert "| medical-evaluation | review | no |" in told["RIGHTS.md"]
@@ -97,6 +99,20 @@ def test_who_must_be_credited_and_is_not_named_is_told(tmp_path: Path) -> None:
     run = made(tmp_path / "run", SDXL, Asset("photos", "found", "CC-BY-4.0"))
     assert rights_report.rights_files(run).uncredited == ("photos 'found'",)
     assert "**not stated**" in (run / "rights" / "ATTRIBUTION.md").read_text()
+
+
+def test_an_adapter_is_credited_to_who_made_its_photos_or_to_its_maker() -> None:
+    stated = {"owner": "Jane Roe", "license": "CC-BY-4.0", "credit": "Jane Roe, example.org"}
+    card = Card("acme", "sks", "shirt", "apparel", "mini", "", 4, 4.0, "CC-BY-4.0", trained_on=stated)
+    assert _creators(card) == ["Jane Roe, example.org", "Jane Roe, example.org"]
+    found = replace(card, imported={"layout": "kohya"})  # --owner named the maker of the file, not of its photos
+    assert _creators(found) == ["Jane Roe, example.org", "**not stated**"]
+
+
+def _creators(card: Card) -> list[str]:
+    parts = [(path, one, licenses.licenses_of(one)) for path, one in licenses.walk([adapters.asset(card)])]
+    told = notices.attribution("run", parts)
+    return [line.partition(": ")[2].partition(". ")[0] for line in told.splitlines() if line.startswith("- Creator")]
 
 
 def test_the_reading_that_was_stamped_is_the_reading_of_the_report(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""FLUX.1: 1024 px, CLIP and T5, ControlNets; [dev] can be trained and is non-commercial, [schnell] draws only."""
+"""FLUX.1: 1024 px, CLIP and T5, ControlNets; [dev] can be trained, [schnell] draws only."""
 
 from __future__ import annotations
 

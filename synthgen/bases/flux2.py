@@ -1,4 +1,4 @@
-"""FLUX.2 [klein] 4B: 1024 px, Qwen3 for words, no ControlNet; its base can be trained; Apache-2.0."""
+"""FLUX.2 [klein] 4B: 1024 px, Qwen3 for words, no ControlNet; its base can be trained."""
 
 from __future__ import annotations
 

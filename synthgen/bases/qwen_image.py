@@ -1,4 +1,4 @@
-"""Qwen-Image: 1024 px, Qwen2.5-VL reads the words, ControlNets; Apache-2.0."""
+"""Qwen-Image: 1024 px, Qwen2.5-VL reads the words, ControlNets."""
 
 from __future__ import annotations
 

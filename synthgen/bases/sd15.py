@@ -1,4 +1,4 @@
-"""Stable Diffusion 1.x: 512 px, one CLIP text encoder, the most ControlNets; CreativeML OpenRAIL-M."""
+"""Stable Diffusion 1.x: 512 px, one CLIP text encoder, the most ControlNets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stable Diffusion 3 and 3.5: 1024 px, two CLIP text encoders and T5, ControlNets; Stability AI Community licence."""
+"""Stable Diffusion 3 and 3.5: 1024 px, two CLIP text encoders and T5, ControlNets."""
 
 from __future__ import annotations
 

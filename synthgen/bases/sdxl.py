@@ -1,4 +1,4 @@
-"""Stable Diffusion XL: 1024 px, two CLIP text encoders, ControlNets; CreativeML OpenRAIL++-M."""
+"""Stable Diffusion XL: 1024 px, two CLIP text encoders, ControlNets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Z-Image: 1024 px, Qwen3 reads the words, ControlNets; the base is trained on, Turbo draws (Apache-2.0)."""
+"""Z-Image: 1024 px, Qwen3 reads the words, ControlNets; the base is trained on, Turbo draws."""
 
 from __future__ import annotations
 

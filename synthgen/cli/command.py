@@ -94,11 +94,18 @@ def echo_json(result: Mapping[str, Any] | list[Any]) -> None:
 
 
 def verdict_lines(verdict: Verdict) -> list[str]:
-    """A licence verdict as lines: whether the use is permitted, then each reason and condition."""
+    """A licence verdict as lines: whether the use is permitted, what decides it, and every limit that comes with it."""
     from synthgen import licenses
 
     how = "" if verdict.reading == "strict" else f", in the {verdict.reading} reading"
     may = "yes" if licenses.permits(verdict) else "no"
     lines = [f"licence verdict for use '{verdict.use}'{how}: {may} ({verdict.answer})"]
-    lines += [f"  because {reason}" for reason in verdict.reasons]
-    return lines + [f"  on condition: {condition}" for condition in verdict.conditions]
+    reasons, others = licenses.decisive(verdict)
+    lines += [f"  because {reason}" for reason in reasons]
+    lines += [f"  nothing against it in {others} more (--json has all)"] if others else []
+    lines += [f"  on condition: {condition}" for condition in verdict.conditions]
+    lines += [f"  only until {verdict.expires}"] if verdict.expires else []
+    limit = verdict.revenue_limit_usd
+    lines += [f"  only up to a revenue of USD {limit:,}"] if limit is not None else []
+    lines += [f"  to be shared under {' and '.join(verdict.share_alike)}"] if verdict.share_alike else []
+    return lines + ([f"  not for: {', '.join(verdict.prohibited_uses)}"] if verdict.prohibited_uses else [])

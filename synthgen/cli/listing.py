@@ -18,6 +18,7 @@ from synthgen.errors import RequestError, UnknownName
 
 ROOM_KINDS = {"gates": "gates", "formats": "exporters", "watermarks": "watermarks"}  # kind of thing -> room it lives in
 FOLDER_KINDS = ("adapters", "licenses", "pipelines")
+OUTGOING = ("research", "commercial", "dataset-release", "service")  # uses that `list licenses` tells
 NOTHING_KEPT = "Nothing was changed."
 
 
@@ -152,13 +153,19 @@ def _adapters() -> dict[str, str]:
 
 
 def _bases() -> dict[str, str]:
-    """Caption of the family, where the weights are published, and whether they are here; nothing heavy is loaded."""
-    from synthgen import bases, hub
+    """Caption of the family, and of the weights where they are published, under which licence, and whether they are
+    here; nothing heavy is loaded.
+    """
+    from synthgen import bases, hub, licenses
+    from synthgen.types import Asset
 
     found = {}
     for name, (family, weights) in bases.names().items():
         caption = rooms.members("bases")[family.name]
-        state = f"[{weights.repo}; {'pulled' if hub.pinned(name) else 'not pulled'}]" if weights else "[in the package]"
+        license_ = (hub.rights(name) or weights).license if weights else family.LICENSE
+        commercial = licenses.clear([Asset("base", name, license_)], "commercial").answer
+        place = f"{weights.repo}; {'pulled' if hub.pinned(name) else 'not pulled'}" if weights else "in the package"
+        state = f"[{place}; {license_}, commercial use: {commercial}]"
         draws = " Draws only: it is distilled." if weights and weights.distilled else ""
         found[name] = f"{caption}{draws} {state}"
     return found
@@ -180,12 +187,13 @@ def _show_base(name: str, as_json: bool) -> None:
 
 
 def _licenses() -> dict[str, str]:
+    """Name -> what it is called and what it answers, as a licence of photos, to each use that goes out."""
     from synthgen import licenses
+    from synthgen.types import Asset
 
-    asked = ("output_commercial", "output_publish", "output_train_ml")
     return {
         name: f"{record.name}; "
-        + ", ".join(f"{right.removeprefix('output_')} {record.rights[right].answer}" for right in asked)
+        + ", ".join(f"{use} {licenses.clear([Asset('photos', name, name)], use).answer}" for use in OUTGOING)
         for name, record in sorted(licenses.known().items())
     }
 
