@@ -1,4 +1,4 @@
-"""Is a picture, or a whole run, what was made here? Nothing is rendered and nothing is changed.
+"""Is a picture, a folder of them, or a whole run, what was made here? Nothing is rendered and nothing is changed.
 
 ok             signed under the pinned authority, and the store has this lineage, these pixels and this very file
 altered        ours, and no longer what was written
@@ -26,6 +26,7 @@ from synthgen.perceptual_hash import NEAR, distance, perceptual_hash
 from synthgen.progress import Progress
 
 STATUSES = ("ok", "altered", "stripped", "re-signed", "revoked", "missing", "unknown", "store missing")
+ENDINGS = (".png", ".jpg", ".jpeg", ".webp")  # of pictures in a folder
 TRACES = (marks.LINEAGE.encode("ascii"), b"<synthgen:lineage>")
 
 
@@ -126,31 +127,53 @@ class _Known:
 
 
 def path(where: Path, trust: tuple[Path, ...] = (), stores: tuple[Path, ...] = ()) -> Report:
-    """Verify a picture file or a run folder.
+    """Verify a picture file, a run folder, or a folder of pictures such as an export.
 
     trust   certificates of authorities to believe, in place of the local one and the user's own
-    stores  runs to ask about a picture; else the run it lies in, else those in ./runs
+    stores  runs to ask about pictures; else the run one lies in, else those in ./runs
     Raises RequestError where there is nothing to verify or a certificate cannot be read.
     """
     anchors = signing.anchors(trust)
-    if where.is_dir():
+    if where.is_dir() and ((where / store.ABOUT).is_file() or (where / store.RECORDS).is_file()):
         return Report(where, tuple(_run(where, anchors)), bool(trust))
     home = where.parent.parent if (where.parent.parent / store.ABOUT).is_file() else None
     for run in stores:
         store.about(run)
     runs = stores or ((home,) if home else tuple(sorted(file.parent for file in Path("runs").glob(f"*/{store.ABOUT}"))))
     known = _Known(runs) if runs else None
+    alone = bool(trust) and not stores and home is None  # runs that happen to be here are not asked
+    if where.is_dir():
+        return Report(where, tuple(_folder(where, known, anchors, alone)), bool(trust))
     inside = home in runs and where.parent.name == store.IMAGES
     expected = _expected(known, home, where.name) if known and home and inside else None
     if not where.is_file():
         if expected:
             return Report(where, (_missing(expected),))
-        raise RequestError(f"there is no file or folder '{where}'. Name a picture, or a run that `generate` made.")
-    file = _look(where, str(where), anchors)
-    said = _judge(file, known, expected, anchors)
-    if said.status == "unknown" and trust and not stores and home is None:  # runs that happen to be here are not asked
-        said = _judge(file, None, None, anchors)
+        raise RequestError(f"there is no file or folder '{where}'. Name a picture, a folder of them, or a run.")
+    said = _one(_look(where, str(where), anchors), known, expected, anchors, alone)
     return Report(where, (said,), bool(trust))
+
+
+def _one(file: _File, known: _Known | None, expected: _Entry | None, anchors: bytes, alone: bool) -> Finding:
+    """What is to be said of a picture outside its run; `alone` where no store need have it."""
+    said = _judge(file, known, expected, anchors)
+    return _judge(file, None, None, anchors) if said.status == "unknown" and alone else said
+
+
+def _folder(folder: Path, known: _Known | None, anchors: bytes, alone: bool) -> Iterator[Finding]:
+    """Every picture in a folder that is no run, without its quarantine. Raises RequestError where there is none."""
+    inside = (file for file in sorted(folder.rglob("*")) if file.suffix.lower() in ENDINGS and file.is_file())
+    files = [file for file in inside if store.QUARANTINE not in file.relative_to(folder).parts[:-1]]
+    if not files:
+        raise RequestError(
+            f"{folder} is no run, and no PNG, JPEG or WebP stands in it as a file of its own. Name a picture, a folder "
+            "of them, or a run that `generate` made."
+        )
+    with Progress(len(files), f"verify {folder.name}", "pictures") as progress:
+        for file in files:
+            name = file.relative_to(folder).as_posix()
+            yield _one(_look(file, name, anchors), known, None, anchors, alone)
+            progress.step()
 
 
 def _run(folder: Path, anchors: bytes) -> Iterator[Finding]:

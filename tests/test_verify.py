@@ -104,3 +104,23 @@ def test_what_is_wrong_with_many_files_alike_is_told_once(run, synthgen):  # noq
     assert code == 3 and out.count("and the file is gone") == 6
     assert "missing  3 more: the ledger has its line, and the file is gone (--json names all)\n" in out
     assert out.endswith(f"{run}, pictures and ledger: 1 ok, 8 missing\n")
+
+
+def test_a_folder_of_pictures_is_verified_file_by_file(run, tmp_path, monkeypatch, synthgen):  # noqa: F811
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "found" / "deep").mkdir(parents=True)
+    first, second, third, *_ = pictures(run)
+    shutil.copy(first, "found/deep/a.png")
+    assert synthgen("verify", "found").code == 0  # ./runs is asked
+    Image.open(second).save("found/b.jpg")
+    Image.new("RGB", (64, 64), "red").save("found/c.webp")
+    (tmp_path / "found" / "quarantine").mkdir()
+    shutil.copy(third, "found/quarantine")
+    (tmp_path / "found" / "notes.txt").write_text("no picture")
+    code, out, _ = synthgen("verify", "found")
+    assert code == 3 and out.endswith("found, pictures: 1 ok, 1 stripped, 1 unknown\n")
+    assert "stripped  b.jpg: " in out and "unknown  c.webp: " in out
+    told = verify.path(Path("found"), trust=(signing._folder() / "ca.pem",))
+    assert [(item.file, item.status) for item in told.findings if item.status == "ok"] == [("deep/a.png", "ok")]
+    (tmp_path / "empty").mkdir()
+    assert "stands in it as a file of its own" in synthgen("verify", "empty").err

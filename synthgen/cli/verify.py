@@ -1,4 +1,4 @@
-"""verify: is a picture, or a whole run, what was made here."""
+"""verify: is a picture, a folder of them, or a whole run, what was made here."""
 
 from __future__ import annotations
 
@@ -33,8 +33,9 @@ SHOWN = 5  # files of which the same is to be said
 @stores
 @as_json
 def verify(path: Path, trust: tuple[Path, ...], stores: tuple[Path, ...], as_json: bool) -> None:
-    """Say whether a picture or a run is what was made here.
+    """Say whether a picture, or all in a folder, is what was made here.
 
+    PATH is a picture, a run, or any folder of pictures, such as an export. Pictures in table files are not opened.
     A picture is ok when it is signed under the trusted authority and its run has this lineage, these pixels and this
     file. Otherwise it is altered, stripped, re-signed, revoked, missing, unknown, or there is no store to ask. Exits
     with 3 where anything is not ok. Nothing is rendered or changed.
@@ -53,6 +54,8 @@ def verify(path: Path, trust: tuple[Path, ...], stores: tuple[Path, ...], as_jso
 
 def _lines(report: Any) -> Iterator[str]:
     """What is wrong, file by file, the same reasons together; of a run the sum, too."""
+    from synthgen.store import RECORDS
+
     run = report.path.is_dir()
     said: dict[tuple[str, str], list[str]] = {}
     for finding in report.findings:
@@ -64,4 +67,5 @@ def _lines(report: Any) -> Iterator[str]:
             yield f"{status}  {len(files) - SHOWN} more: {reason} (--json names all)"
     if run:
         counts = ", ".join(f"{count} {status}" for status, count in report.counts.items())
-        yield f"{report.path}, pictures and ledger: {counts}"
+        what = "pictures and ledger" if any(item.file == RECORDS for item in report.findings) else "pictures"
+        yield f"{report.path}, {what}: {counts}"
