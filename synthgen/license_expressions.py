@@ -64,14 +64,22 @@ def _choose(node: Any, rank: Callable[[tuple[str, ...]], Any]) -> tuple[str, ...
     return tuple(dict.fromkeys(name for side in sides for name in side))
 
 
+@lru_cache(maxsize=1)
+def _library() -> Any:
+    """The parser: what it makes on first use costs more than reading an expression."""
+    from license_expression import Licensing
+
+    return Licensing()
+
+
 @lru_cache(maxsize=256)
 def _tree(text: str) -> Any:
     """The expression as a tree, or None where it is none. The library raises what it likes at hostile text."""
-    from license_expression import ExpressionError, Licensing
+    from license_expression import ExpressionError
 
     if len(text) > LONGEST:
         return None
     try:
-        return Licensing().parse(text)
+        return _library().parse(text)
     except (ExpressionError, RecursionError, ValueError, TypeError, AttributeError, IndexError):
         return None

@@ -31,6 +31,7 @@ NEEDED: Mapping[str, tuple[str, ...]] = {  # use -> rights that every asset must
     "medical-evaluation": ("run", "output_train_ml"),
 }
 USES = tuple(NEEDED)
+OWN, PHOTOS = "LicenseRef-own", ("photos", "reference")  # a statement of nobody's grants nothing
 CONTESTED: Mapping[str, frozenset[str]] = {  # use -> tags of prohibited uses that make it a case for review
     "medical-evaluation": frozenset({"medical_advice"}),
 }
@@ -222,6 +223,14 @@ def _judge(node: Node, asset: Asset, ask: _Ask) -> Iterator[Finding]:
         ended = _term(asset.expires, right, ask.day)
         if ended:
             yield Finding(node.path, node.license, right, ended.answer, ended.clause)
+        if node.record and node.record.id == OWN and right != "run" and asset.kind in PHOTOS and not asset.owner:
+            yield Finding(
+                node.path,
+                node.license,
+                right,
+                "review",
+                "nobody is named whose own it is: --owner, or owner in rights.toml",
+            )
         if asset.kind == "reference" and right in SHARING and not asset.consent:
             yield Finding(node.path, node.license, right, "review", "no consent of who is pictured is stated")
     if ask.label == "medical-evaluation" and asset.kind == "photos" and not asset.consent:

@@ -311,6 +311,8 @@ def _trusted(file: _File, known: _Known | None, expected: _Entry | None) -> Find
 def _said(name: str, status: str, reason: str, entry: _Entry | None) -> Finding:
     if entry is None:
         return Finding(name, status, reason)
+    if entry.revoked and status not in ("ok", "revoked"):
+        reason = f"{reason}; that one was revoked: {entry.revoked}"
     return Finding(name, status, reason, entry.text("lineage_id"), str(entry.run))
 
 

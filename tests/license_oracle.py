@@ -35,6 +35,7 @@ class Item:
     choices: tuple[tuple[str, ...], ...]  # terms, one of which may be chosen
     ends: str = ""
     consent: bool = False
+    owner: bool = False
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,7 @@ class Oracle:
         told = [self.row(item, license, right, question) for item, license in facts for right in rights]
         answers = {answer for answer, _ in told}
         answers |= {self.term(item, right, question) for item in items for right in rights}
+        answers |= {"review" for item, license in facts if self.nobodys(item, license) and set(rights) - {"run"}}
         answers |= self.people(items, question) | self.contested(facts, question) | self.alike(facts, question)
         conditions = frozenset(text for _, texts in told for text in texts)
         return next(level for level in SCALE if level in answers), conditions
@@ -116,6 +118,9 @@ class Oracle:
         shares = GOES_OUT & set(ASKED[question.use])
         doubt = ("reference" in silent and shares) or ("photos" in silent and question.use == "medical-evaluation")
         return {"review"} if doubt else set()
+
+    def nobodys(self, item: Item, license: str) -> bool:
+        return license == "LicenseRef-own" and item.kind in {"photos", "reference"} and not item.owner
 
     def contested(self, facts: list[tuple[Item, str]], question: Question) -> set[str]:
         if question.use != "medical-evaluation":

@@ -27,10 +27,12 @@ def composition(draw: random.Random, names: list[str]) -> tuple[list[Asset], lis
         sides = [" AND ".join(term) for term in choices]
         words = sides[0] if len(sides) == 1 else " OR ".join(f"({side})" for side in sides)
         ends = draw.choice(("", "", "", "2026-01-01", "2027-03-31", "soon"))
-        name, consent = f"{kind}-{len(flat)}", draw.random() < 0.6
-        flat.append(Item(kind, name, choices, ends, consent))
+        name, consent, owner = f"{kind}-{len(flat)}", draw.random() < 0.6, "Acme" if draw.random() < 0.6 else ""
+        flat.append(Item(kind, name, choices, ends, consent, bool(owner)))
         learned = tuple(asset("photos") for _ in range(draw.randint(0, 2))) if kind == "adapter" else ()
-        return Asset(kind, name, words, trained_on=learned, expires=ends, consent="ethics-1" if consent else "")
+        return Asset(
+            kind, name, words, trained_on=learned, expires=ends, owner=owner, consent="ethics-1" if consent else ""
+        )
 
     kinds = draw.choices(("base", "adapter", "photos", "poses", "reference", "control"), k=draw.randint(1, 4))
     return [asset(kind) for kind in kinds], flat

@@ -43,7 +43,7 @@ def rank(answer: str) -> int:
 
 
 def adapter(*photos: str, license: str = "LicenseRef-own", consent: str = "ethics-2026-14") -> Asset:
-    learned = tuple(Asset("photos", "shirts", name, consent=consent) for name in photos)
+    learned = tuple(Asset("photos", "shirts", name, owner="Acme", consent=consent) for name in photos)
     return Asset("adapter", "acme", license, trained_on=learned)
 
 
@@ -153,7 +153,7 @@ def test_conditions_unite_over_the_chain():
 
 
 def test_after_its_term_a_grant_publishes_nothing():
-    photos = Asset("photos", "shirts", "LicenseRef-own", expires="2027-03-31")
+    photos = Asset("photos", "shirts", "LicenseRef-own", expires="2027-03-31", owner="Acme")
     chain = [MINI, Asset("adapter", "acme", "LicenseRef-own", trained_on=(photos,))]
     assert licenses.clear(chain, "research", date(2027, 3, 31)).answer == "allow"
     ended = licenses.clear(chain, "research", date(2027, 4, 1))

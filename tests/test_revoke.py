@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import rights_run
 from marked_run import marker, pictures, run  # noqa: F401
+from PIL import Image
 
 from synthgen import export, ingest, revoke, rooms, store, verify
 from synthgen.errors import RequestError, UnknownName
@@ -40,8 +41,11 @@ def test_runs_and_exports_are_emptied_and_verify_says_so(asked, run, tmp_path, s
     export = as_export(run, tmp_path / "export")
     (run / "rights").mkdir()
     (key, value), *_ = asked.items()
+    Image.open(pictures(run)[0]).save(tmp_path / "copy.png")
     code, _, _ = synthgen("revoke", f"--{key}", value, "--apply", tmp_path)
     assert code == 0
+    (copy,) = verify.path(tmp_path / "copy.png", stores=(run,)).findings
+    assert copy.status == "stripped" and "that one was revoked: " in copy.reason
     assert not pictures(run) and not list(export.glob("*.png")) and not (run / "rights").exists()
     assert len(list((export / store.QUARANTINE).glob("*.png"))) == 8
     assert json.loads((export / "manifest.json").read_text())["pictures"] == []

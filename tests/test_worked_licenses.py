@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -114,8 +115,10 @@ def test_case_9_a_lora_without_a_licence_is_unknown_and_serves_internal_use_only
 
 
 def test_case_10_a_customers_photo_is_published_until_its_release_ends() -> None:
-    photo = Asset("reference", "anna", "LicenseRef-own", expires="2027-03-31", consent="release 7, EU web")
+    photo = Asset("reference", "anna", "LicenseRef-own", expires="2027-03-31", owner="B", consent="release 7, EU web")
     assert licenses.clear([QWEN, photo], "research", date(2027, 3, 31)).answer == "allow"
+    nobodys = licenses.clear([QWEN, replace(photo, owner="")], "research", date(2027, 3, 31))
+    assert nobodys.answer == "review" and "nobody is named whose own it is" in nobodys.reasons[0]
     ended = licenses.clear([QWEN, photo], "research", date(2027, 4, 1))
     assert ended.answer == "deny" and ended.expires == "2027-03-31"
 

@@ -193,7 +193,9 @@ def _licenses() -> dict[str, str]:
 
     return {
         name: f"{record.name}; "
-        + ", ".join(f"{use} {licenses.clear([Asset('photos', name, name)], use).answer}" for use in OUTGOING)
+        + ", ".join(
+            f"{use} {licenses.clear([Asset('photos', name, name, owner='you')], use).answer}" for use in OUTGOING
+        )
         for name, record in sorted(licenses.known().items())
     }
 
