@@ -37,8 +37,10 @@ CONTESTED: Mapping[str, frozenset[str]] = {  # use -> tags of prohibited uses th
 }
 
 
-_STATE_PHOTOS = "photos (rights.toml, or --owner and --license)"
-_STATE_WEIGHTS = "own weights (rights.toml in their folder, NAME.rights.toml beside a file, or bases pull --license)"
+_STATE_PHOTOS = "your photos (rights.toml, or --owner and --license)"
+_STATE_WEIGHTS = (
+    "your own weights (rights.toml in their folder, NAME.rights.toml beside a file, or bases pull --license)"
+)
 
 
 @dataclass(frozen=True)
@@ -98,8 +100,11 @@ def require(
     if permits(verdict):
         return verdict
     blocking = [reason for reason in verdict.reasons if _says(reason, verdict.answer)] or [verdict.reasons[0]]
-    weights = all(reason.startswith(("base ", "control ")) for reason in blocking)
-    advice = f"Choose other assets, or state the licence of your {_STATE_WEIGHTS if weights else _STATE_PHOTOS}"
+    advice = "Choose other assets"
+    if verdict.answer == "unknown":  # what is known and says no is not mended by saying it again
+        weights = [reason.startswith(("base ", "control ")) for reason in blocking]
+        kinds = [_STATE_PHOTOS] * (not all(weights)) + [_STATE_WEIGHTS] * any(weights)
+        advice += f", or state the licence of {', and of '.join(kinds)}"
     other = "." if use == "internal" else ", or say --use internal."
     raise Refused(
         f"Licence refused for --use {use} ({verdict.answer}): {'; '.join(blocking)}. {advice}{other} Nothing was made."

@@ -124,10 +124,11 @@ def test_a_refusal_names_the_path_the_licence_the_right_and_the_clause():
         "(2(a)(1), NonCommercial purposes only); "
         "adapter 'acme' > photos 'shirts' is CC-BY-NC-4.0: run_commercial -> deny "
         "(2(a)(1), NonCommercial purposes only). "
-        "Choose other assets, or state the licence of your photos (rights.toml, or --owner and --license), "
-        "or say --use internal. Nothing was made."
+        "Choose other assets, or say --use internal. Nothing was made."
     )
     assert refusal.value.exit_code == 3
+    with pytest.raises(Refused, match=r"state the licence of your photos .* and of your own weights .*NAME\.rights\.toml"):
+        licenses.require([Asset("base", "mine", "unknown"), adapter("unknown")], "commercial", TODAY)
 
 
 def test_internal_accepts_unknown_and_says_so_once():
