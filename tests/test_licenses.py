@@ -127,7 +127,9 @@ def test_a_refusal_names_the_path_the_licence_the_right_and_the_clause():
         "Choose other assets, or say --use internal. Nothing was made."
     )
     assert refusal.value.exit_code == 3
-    with pytest.raises(Refused, match=r"state the licence of your photos .* and of your own weights .*NAME\.rights\.toml"):
+    with pytest.raises(
+        Refused, match=r"state the licence of your photos .* and of your own weights .*NAME\.rights\.toml"
+    ):
         licenses.require([Asset("base", "mine", "unknown"), adapter("unknown")], "commercial", TODAY)
 
 
