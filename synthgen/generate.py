@@ -20,6 +20,7 @@ from synthgen import (
     adapters,
     balance,
     bases,
+    card_preset,
     guides,
     images,
     licensee,
@@ -184,7 +185,8 @@ def _prepare(request: GenerateRequest) -> Prepared:
     into = retouch.parse(request.into, request.mask, request.strength)
     sweeps = sweep.parse(request.sweep, uses)
     cards = tuple(adapters.load_card(use.path) for use in uses)
-    module, identity = bases.find(request.base or recipe_choice.base_of(cards), request.controlnet, request.memory)
+    request = card_preset.for_drawing(request, base := request.base or recipe_choice.base_of(cards))
+    module, identity = bases.find(base, request.controlnet, request.memory)
     module.check_conditions(identity, [one.kind for one in conditions], guides.timed(conditions))
     recipe_choice.check_controlnets(identity, conditions)
     uses = adapter_choice.blocks(request.block_weight, uses, module.places(identity) if request.block_weight else ())

@@ -50,6 +50,49 @@ def at_least(
     return (held - sum(told.values())) * mode.bytes + small + adapter * ADAPTER_BYTES
 
 
+@dataclass(frozen=True)
+class Held:
+    """What stays in memory: the numbers of each part, of an adapter in training, and of those in few bits."""
+
+    parameters: Mapping[str, int]
+    adapter: int
+    few: Mapping[int, int]
+
+    def bytes(self, mode: Mode, trains: bool = False) -> int:
+        """How much that is."""
+        return at_least(mode, self.parameters, self.adapter if trains else 0, self.few)
+
+
+DRAWS = 27.0  # tensors of a block's size that are alive at once while it draws; the most of any family
+DECODES = 5.5  # the same of a decoder's widest level, at the size of the picture
+READS = 24  # bytes for each pair of words and head while T5 reads: six tensors in float32
+
+
+@dataclass(frozen=True)
+class Passing:
+    """Numbers that pass through a base for one picture, from its configuration; what they cost was measured on toys."""
+
+    blocks: int  # places x width, summed over all blocks
+    largest: int  # places x width of the largest block
+    decoded: int = 0  # places x width of the decoder's widest level, at the size of the picture
+    tile: int = 0  # the same for a tile
+    read: int = 0  # pairs of words x heads, where T5 reads
+    kept: float = 0.0  # tensors of its own size that a block keeps for its gradients
+    at_work: float = 0.0  # the same while it is computed again, gradients included
+    passes: int = 1  # at once, where pictures are drawn with guidance
+
+
+def passing(mode: Mode, told: Passing, batch: int, trains: bool) -> int:
+    """Bytes of what passes through at the most, in training or in drawing."""
+    if trains and mode.recompute:
+        return round(batch * mode.bytes * (told.blocks + told.at_work * told.largest))
+    if trains:
+        return round(batch * mode.bytes * told.kept * told.blocks)
+    drawn = batch * mode.bytes * DRAWS * told.largest * told.passes
+    decoded = batch * mode.bytes * DECODES * (min(told.tile, told.decoded) if mode.tiles else told.decoded)
+    return round(max(drawn, decoded, batch * told.passes * READS * told.read))
+
+
 def adapter_numbers(places: Mapping[str, tuple[int, ...]], targeted: list[str], rank: int) -> int:
     """How many numbers a LoRA of this rank has on these places: rank x (in + out) each."""
     return sum(rank * (places[name][0] + math.prod(places[name][1:])) for name in targeted)

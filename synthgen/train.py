@@ -22,6 +22,7 @@ from synthgen import (
     adapters,
     bases,
     card,
+    card_preset,
     checkpoint,
     images,
     licensee,
@@ -165,6 +166,7 @@ def tune(request: TrainRequest, place: Path | None = None) -> tuple[Path, tuning
 
 
 def _ready(request: TrainRequest) -> _Ready:
+    request = card_preset.for_training(request)
     module, identity = bases.find(request.base, request.controlnet, request.memory)
     request = training_request.checked(request, module.RANK)
     module.require_trainable(identity, request.size)

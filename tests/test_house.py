@@ -43,7 +43,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("mini",),
     ROOMS,
     ("engines",),
-    ("base_pull", "base_facts", "train", "training_loop", "training_material", "training_measures",
+    ("base_pull", "base_facts", "card_preset", "train", "training_loop", "training_material", "training_measures",
      "training_request", "training_card", "training_logs", "training_crew", "tuning", "tuning_report",
      "condition",
      "training_report", "generate", "adapter_choice", "evaluate", "report", "selfcheck", "evaluation_sets",

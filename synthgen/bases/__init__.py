@@ -10,11 +10,11 @@ from typing import Any
 
 from synthgen import hub, license_expressions, license_record, memory_modes, model_folder, rights_file, rooms
 from synthgen.bases._identity import Identity
-from synthgen.bases._weights import Weights
+from synthgen.bases._weights import Size, Weights
 from synthgen.errors import RequestError, UnknownName
 from synthgen.types import Rights
 
-__all__ = ["Identity", "Weights", "choose", "family", "find", "license_of", "names"]
+__all__ = ["Identity", "Size", "Weights", "choose", "family", "find", "license_of", "names"]
 
 EMBEDDED = "mini"
 FILES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin")

@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 from synthgen import file_hash, model_folder, precision
 from synthgen.bases._device import device_of, quiet, threads
 from synthgen.bases._identity import Control, Identity
+from synthgen.bases._memory import Memory
 from synthgen.bases._weights import Weights
 from synthgen.bases._words import Words
 from synthgen.errors import RequestError
@@ -28,7 +29,7 @@ ATTENTION = ("to_", "add_")  # what the projections of attention begin with, in 
 FEW_STEPS = ("turbo", "lightning", "schnell", "hyper-sd", "lcm", "dmd2")
 
 
-class Family(ABC):
+class Family(Memory, ABC):
     """One family. Class attributes are what it declares; the methods below `load` are what it must say itself."""
 
     LICENSE: ClassVar[str] = "unknown"
@@ -239,13 +240,6 @@ class Family(ABC):
     def steps(self, photos: int) -> int:
         """Training steps for so many photos: thirty for each, 500 to 2000 of them."""
         return min(2000, max(500, 30 * photos))
-
-    def in_few_bits(self, parts: Mapping[str, str]) -> list[str]:
-        """Of a pipeline's parts (name -> class) those whose linear layers modes of few bits hold so: the large ones."""
-        large = [
-            part for part, kind in parts.items() if part.startswith("text_encoder") and not kind.startswith("CLIP")
-        ]
-        return [self.DENOISER, *large]
 
     def targeted(self, places: Mapping[str, tuple[int, ...]]) -> list[str]:
         """The places that training puts a LoRA on."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from synthgen import model_folder
@@ -17,6 +18,11 @@ class FlowFamily(Family):
     """SD3, FLUX, Qwen-Image, Z-Image: patches of two by two latent places."""
 
     BATCH = 2
+
+    def blocks(self, config: Mapping[str, Any], side: int, words: int) -> list[int]:
+        places = (side // self.SIDE_STEP) ** 2 + words
+        width = config["num_attention_heads"] * config["attention_head_dim"]
+        return [places * width] * (config["num_layers"] + config.get("num_single_layers", 0))
 
     def side(self, identity: Identity) -> int:
         told = model_folder.config(identity.folder, "vae").get("sample_size")

@@ -33,6 +33,18 @@ class UNetFamily(Family):
         """Whether a UNet of this pipeline is of this family."""
         return True
 
+    def blocks(self, config: Mapping[str, Any], side: int, words: int) -> list[int]:
+        """Of each residual layer and each layer of attention, down and up again."""
+        widths, layers = config["block_out_channels"], config.get("layers_per_block", 2)
+        told = config.get("transformer_layers_per_block", 1)
+        depth = told if isinstance(told, list | tuple) else [told] * len(widths)
+        kinds = config.get("down_block_types") or ["CrossAttnDownBlock2D"] * (len(widths) - 1) + ["DownBlock2D"]
+        found = []
+        for level, width in enumerate(widths):
+            one = (side // 8 // 2**level) ** 2 * width
+            found += [one] * (2 * layers + 1) * (1 + (depth[level] if kinds[level].startswith("CrossAttn") else 0))
+        return [*found, *([one] * (2 + depth[-1]))]
+
     def side(self, identity: Identity) -> int:
         unet, vae = (model_folder.config(identity.folder, part) for part in ("unet", "vae"))
         factor = 2 ** (len(vae.get("block_out_channels", (0,) * 4)) - 1)

@@ -8,9 +8,17 @@ from typing import Any
 from synthgen import model_folder
 from synthgen.bases._declare import drawing, into, modelspec
 from synthgen.bases._transformer import ATTENTION, OF_WORDS, FlowFamily
-from synthgen.bases._weights import IN_DIFFUSERS, Weights
+from synthgen.bases._weights import IN_DIFFUSERS, Size, Weights
 from synthgen.bases._words import Words
 from synthgen.model_folder import ModelFolder
+
+READERS = {"text_encoder": 123_060_480, "text_encoder_2": 4_762_310_656, "vae": 83_819_683}
+NETWORK: dict[str, Any] = {
+    "num_layers": 19,
+    "num_single_layers": 38,
+    "num_attention_heads": 24,
+    "attention_head_dim": 128,
+}
 
 
 class Flux(FlowFamily):
@@ -18,13 +26,32 @@ class Flux(FlowFamily):
 
     LICENSE = "LicenseRef-synthgen-FLUX.1-dev-NCL"
     NAMES = (
-        Weights("flux-dev", "black-forest-labs/FLUX.1-dev", LICENSE, IN_DIFFUSERS),
+        Weights(
+            "flux-dev",
+            "black-forest-labs/FLUX.1-dev",
+            LICENSE,
+            IN_DIFFUSERS,
+            size=Size(
+                {"transformer": 11_901_408_320, **READERS},
+                {**NETWORK, "guidance_embeds": True},
+                few=15_522_201_600,
+                eight=1_006_632_960,
+                pair=2_801_664,
+            ),
+        ),
         Weights(
             "flux-schnell",
             "black-forest-labs/FLUX.1-schnell",
             "Apache-2.0",
             IN_DIFFUSERS,
             "its name says schnell",
+            size=Size(
+                {"transformer": 11_891_178_560, **READERS},
+                NETWORK,
+                few=15_511_977_984,
+                eight=1_006_632_960,
+                pair=2_801_664,
+            ),
         ),
     )
     PIPELINE = "FluxPipeline"
@@ -63,6 +90,9 @@ class Flux(FlowFamily):
         final_layer.linear                  proj_out
     """
     TARGETS = (*ATTENTION, *OF_WORDS, "ff.net.0.proj", "ff.net.2", "ff_context.net.0.proj", "ff_context.net.2")
+    HELD = (25.0, 43.0)
+    WORDS = 512
+    T5 = ("text_encoder_2", 512)
     SETTINGS = drawing(steps=28, guidance=3.5, batch=1)
     MODELSPEC = modelspec("flux-1-dev", 1024)
     INSTEAD = "flux-dev, or flux2-klein-base-4b, whose licence is free"

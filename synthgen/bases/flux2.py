@@ -7,9 +7,19 @@ from typing import Any
 
 from synthgen.bases._declare import drawing, modelspec
 from synthgen.bases._transformer import FlowFamily
-from synthgen.bases._weights import Weights
+from synthgen.bases._weights import Size, Weights
 from synthgen.bases._words import Words
 from synthgen.model_folder import ModelFolder
+
+NUMBERS = {"transformer": 3_875_544_576, "text_encoder": 4_022_468_096, "vae": 84_046_115}
+NETWORK: dict[str, Any] = {
+    "num_layers": 5,
+    "num_single_layers": 20,
+    "num_attention_heads": 24,
+    "attention_head_dim": 128,
+    "joint_attention_dim": 7680,
+    "guidance_embeds": False,
+}
 
 
 class Flux2Klein(FlowFamily):
@@ -22,6 +32,7 @@ class Flux2Klein(FlowFamily):
             "black-forest-labs/FLUX.2-klein-base-4B",
             LICENSE,
             "peft, method_comparison/image-gen",
+            size=Size(NUMBERS, NETWORK, few=7_508_852_736, pair=1_505_280),
         ),
         Weights(
             "flux2-klein-4b",
@@ -29,6 +40,7 @@ class Flux2Klein(FlowFamily):
             LICENSE,
             "diffusers, pipelines/flux2",
             "its base is not",
+            size=Size(NUMBERS, NETWORK, few=7_508_852_736, pair=1_505_280),
         ),
     )
     PIPELINE = "Flux2KleinPipeline"
@@ -62,6 +74,8 @@ class Flux2Klein(FlowFamily):
         r"|single_transformer_blocks\.\d+\.attn\.to_out"
     )
     RANK = 32
+    HELD = (34.0, 48.0)
+    WORDS = 512
     SETTINGS = drawing(steps=50, guidance=4.0, batch=1)
     MODELSPEC = modelspec("flux-2-klein-4b", 1024)
     INSTEAD = "flux2-klein-base-4b"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from types import MappingProxyType
 from typing import Any
 
 from synthgen.bases._declare import drawing, into, modelspec
 from synthgen.bases._transformer import ATTENTION, OF_WORDS, FlowFamily
-from synthgen.bases._weights import Weights
+from synthgen.bases._weights import Size, Weights
 from synthgen.bases._words import Words
 
 
@@ -15,7 +16,20 @@ class QwenImage(FlowFamily):
     """Family `qwen_image`."""
 
     LICENSE = "Apache-2.0"
-    NAMES = (Weights("qwen-image", "Qwen/Qwen-Image", LICENSE, "diffusers 0.42.1, pipelines/qwenimage"),)
+    NAMES = (
+        Weights(
+            "qwen-image",
+            "Qwen/Qwen-Image",
+            LICENSE,
+            "diffusers 0.42.1, pipelines/qwenimage",
+            size=Size(
+                {"transformer": 20_430_401_088, "text_encoder": 8_292_166_656, "vae": 126_892_531},
+                {"num_layers": 60, "num_attention_heads": 24, "attention_head_dim": 128},
+                few=28_169_633_792,
+                pair=6_635_520,
+            ),
+        ),
+    )
     PIPELINE = "QwenImagePipeline"
     CONTROLLED = "QwenImageControlNetPipeline"
     INTO = into("QwenImageImg2ImgPipeline", "QwenImageInpaintPipeline")
@@ -25,6 +39,9 @@ class QwenImage(FlowFamily):
     ALWAYS_NEGATIVE = True  # without a negative prompt its pipeline leaves guidance out
     TARGETS = (*ATTENTION, *OF_WORDS, "img_mlp.net.0.proj", "img_mlp.net.2", "txt_mlp.net.0.proj", "txt_mlp.net.2")
     LEARNING_RATE = 5e-5
+    DECODER = MappingProxyType({"base_dim": 96, "dim_mult": (1, 2, 4, 4)})
+    HELD = (37.0, 47.0)
+    WORDS = 512
     SETTINGS = drawing(steps=50, guidance=4.0, batch=1)
     MODELSPEC = modelspec("qwen-image", 1024)
     INSTEAD = "qwen-image"

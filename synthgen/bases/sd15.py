@@ -7,7 +7,7 @@ from typing import Any
 
 from synthgen.bases._declare import drawing, into, modelspec
 from synthgen.bases._unet import UNetFamily
-from synthgen.bases._weights import IN_DIFFUSERS, Weights
+from synthgen.bases._weights import IN_DIFFUSERS, Size, Weights
 from synthgen.model_folder import ModelFolder
 
 
@@ -21,6 +21,17 @@ class StableDiffusion(UNetFamily):
             "stable-diffusion-v1-5/stable-diffusion-v1-5",
             LICENSE,
             IN_DIFFUSERS,
+            size=Size(
+                {"unet": 859_520_964, "text_encoder": 123_060_480, "vae": 83_653_863},
+                {
+                    "block_out_channels": (320, 640, 1280, 1280),
+                    "cross_attention_dim": 768,
+                    "attention_head_dim": 8,
+                    "sample_size": 64,
+                },
+                few=270_049_280,
+                pair=423_936,
+            ),
         ),
     )
     PIPELINE = "StableDiffusionPipeline"

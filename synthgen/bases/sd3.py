@@ -7,8 +7,15 @@ from typing import Any
 
 from synthgen.bases._declare import drawing, into, modelspec
 from synthgen.bases._transformer import ATTENTION, OF_WORDS, FlowFamily
-from synthgen.bases._weights import IN_DIFFUSERS, Weights
+from synthgen.bases._weights import IN_DIFFUSERS, Size, Weights
 from synthgen.bases._words import Words
+
+READERS = {
+    "text_encoder": 123_650_304,
+    "text_encoder_2": 694_659_840,
+    "text_encoder_3": 4_762_310_656,
+    "vae": 83_819_683,
+}
 
 
 class StableDiffusion3(FlowFamily):
@@ -21,12 +28,41 @@ class StableDiffusion3(FlowFamily):
             "stabilityai/stable-diffusion-3.5-medium",
             LICENSE,
             IN_DIFFUSERS,
+            size=Size(
+                {"transformer": 2_243_171_520, **READERS},
+                {
+                    "num_layers": 24,
+                    "num_attention_heads": 24,
+                    "attention_head_dim": 64,
+                    "caption_projection_dim": 1536,
+                    "pos_embed_max_size": 384,
+                    "dual_attention_layers": tuple(range(13)),
+                    "qk_norm": "rms_norm",
+                },
+                few=5_865_701_376,
+                eight=1_006_632_960,
+                pair=1_115_136,
+            ),
         ),
         Weights(
             "sd35-large",
             "stabilityai/stable-diffusion-3.5-large",
             LICENSE,
             IN_DIFFUSERS,
+            size=Size(
+                {"transformer": 8_056_627_520, **READERS},
+                {
+                    "num_layers": 38,
+                    "num_attention_heads": 38,
+                    "attention_head_dim": 64,
+                    "caption_projection_dim": 2432,
+                    "pos_embed_max_size": 192,
+                    "qk_norm": "rms_norm",
+                },
+                few=11_677_573_120,
+                eight=1_006_632_960,
+                pair=2_397_952,
+            ),
         ),
     )
     PIPELINE = "StableDiffusion3Pipeline"
@@ -58,6 +94,9 @@ class StableDiffusion3(FlowFamily):
         final_layer.linear                                 proj_out
     """
     TARGETS = (*ATTENTION, *OF_WORDS, "ff.net.0.proj", "ff.net.2")
+    HELD = (26.0, 34.0)
+    WORDS = 333
+    T5 = ("text_encoder_3", 256)
     SETTINGS = drawing(steps=28, guidance=4.5, batch=2)
     MODELSPEC = modelspec("stable-diffusion-3", 1024)
     INSTEAD = "sd35-medium"

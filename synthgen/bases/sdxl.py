@@ -7,10 +7,24 @@ from typing import Any
 
 from synthgen.bases._declare import drawing, into, modelspec
 from synthgen.bases._unet import UNetFamily
-from synthgen.bases._weights import IN_DIFFUSERS, Weights
+from synthgen.bases._weights import IN_DIFFUSERS, Size, Weights
 from synthgen.bases._words import Words
 
 TURBO = "LicenseRef-synthgen-sai-nc-2023-11-28"
+NUMBERS = {"unet": 2_567_463_684, "text_encoder": 123_060_480, "text_encoder_2": 694_659_840, "vae": 83_653_863}
+NETWORK: dict[str, Any] = {
+    "block_out_channels": (320, 640, 1280),
+    "cross_attention_dim": 2048,
+    "attention_head_dim": (5, 10, 20),
+    "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+    "up_block_types": ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+    "transformer_layers_per_block": (1, 2, 10),
+    "use_linear_projection": True,
+    "addition_embed_type": "text_time",
+    "addition_time_embed_dim": 256,
+    "projection_class_embeddings_input_dim": 2816,
+    "sample_size": 128,
+}
 
 
 class StableDiffusionXL(UNetFamily):
@@ -23,6 +37,7 @@ class StableDiffusionXL(UNetFamily):
             "stabilityai/stable-diffusion-xl-base-1.0",
             LICENSE,
             IN_DIFFUSERS,
+            size=Size(NUMBERS, NETWORK, few=2_232_647_680, pair=2_659_840),
         ),
         Weights(
             "sdxl-turbo",
@@ -30,6 +45,7 @@ class StableDiffusionXL(UNetFamily):
             "LicenseRef-synthgen-sai-nc-2023-11-28",
             "diffusers, examples of its documentation",
             "its name says Turbo",
+            size=Size(NUMBERS, NETWORK, few=2_232_647_680, pair=2_659_840),
         ),
     )
     PIPELINE = "StableDiffusionXLPipeline"

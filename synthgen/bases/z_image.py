@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from synthgen.bases._declare import drawing, into, modelspec
 from synthgen.bases._transformer import ATTENTION, FlowFamily
-from synthgen.bases._weights import IN_DIFFUSERS, Weights
+from synthgen.bases._weights import IN_DIFFUSERS, Size, Weights
 from synthgen.bases._words import Words
+
+NUMBERS = {"transformer": 6_154_908_736, "text_encoder": 4_022_468_096, "vae": 83_819_683}
+NETWORK: dict[str, Any] = {"dim": 3840, "n_layers": 30, "n_refiner_layers": 2, "n_heads": 30, "n_kv_heads": 30}
 
 
 class ZImage(FlowFamily):
@@ -16,13 +19,20 @@ class ZImage(FlowFamily):
 
     LICENSE = "Apache-2.0"
     NAMES = (
-        Weights("z-image", "Tongyi-MAI/Z-Image", LICENSE, "github Tongyi-MAI/Z-Image"),
+        Weights(
+            "z-image",
+            "Tongyi-MAI/Z-Image",
+            LICENSE,
+            "github Tongyi-MAI/Z-Image",
+            size=Size(NUMBERS, NETWORK, few=9_787_179_008, pair=2_480_640),
+        ),
         Weights(
             "z-image-turbo",
             "Tongyi-MAI/Z-Image-Turbo",
             LICENSE,
             IN_DIFFUSERS,
             "its name says Turbo",
+            size=Size(NUMBERS, NETWORK, few=9_787_179_008, pair=2_480_640),
         ),
     )
     PIPELINE = "ZImagePipeline"
@@ -43,9 +53,17 @@ class ZImage(FlowFamily):
     """
     TARGETS = (*ATTENTION, "feed_forward.w1", "feed_forward.w2", "feed_forward.w3")
     RANK = 32
+    HELD = (45.0, 54.0)
+    WORDS = 512
     SETTINGS = drawing(steps=28, guidance=4.0, batch=1)
     MODELSPEC = modelspec("z-image", 1024)
     INSTEAD = "z-image"
+
+    def blocks(self, config: Mapping[str, Any], side: int, words: int) -> list[int]:
+        """Picture and words are refined apart first; each is filled up to a multiple of 32."""
+        places, words = ((count + 31) // 32 * 32 for count in ((side // self.SIDE_STEP) ** 2, words))
+        apart = [places * config["dim"], words * config["dim"]] * config["n_refiner_layers"]
+        return [*apart, *([(places + words) * config["dim"]] * config["n_layers"])]
 
     def words(self, base: Any, texts: Sequence[str]) -> Words:
         """Each text has its own number of words; the rows are filled up, and the mask tells how far they go."""

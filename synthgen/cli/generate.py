@@ -48,7 +48,11 @@ FOLDER = click.Path(path_type=Path)
 @click.option(
     "--condition-map", multiple=True, metavar="KIND=PATH:...", help="The same, of control pictures as they are."
 )
-@click.option("--memory", default="full", help="How weights are held: full, half, lean, 8bit, 4bit or offload.")
+@click.option(
+    "--memory",
+    default="full",
+    help="Mode of holding weights, see README; or such as 24GB.",
+)
 @click.option("--other-lineage", is_flag=True, help="Use an adapter that fits the base but was made on other weights.")
 @click.option("--accept-base-change", is_flag=True, help="Use an adapter though its base's files changed; recorded.")
 @click.option("--only", multiple=True, metavar="AXIS=A,B", help="Keep an axis of the recipe to these values.")

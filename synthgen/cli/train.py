@@ -148,7 +148,7 @@ def how_tried(body: Any) -> Any:
 ON = (  # the base that is adapted
     click.option("--base", default="mini", help="Base model to adapt."),
     click.option("--controlnet", default="", show_default="the base's own", help="Folder of a ControlNet for poses."),
-    click.option("--memory", default="full", help="How weights are held: full, half, lean, 8bit or 4bit."),
+    click.option("--memory", default="auto", help="Mode of holding weights, see README; or such as 24GB."),
     click.option(
         "--size", type=Whole(64, "px"), default=None, show_default="the base's own", help="Side to train at, px."
     ),

@@ -1,0 +1,146 @@
+"""How to hold a base on a card of so much memory: the first way that fits by the estimate, best first. Loads no tensor.
+
+--memory is a mode of memory_modes; or an amount such as 24GB, the memory of a card; or auto: of the card that is here.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from synthgen import base_facts, bases, memory_modes
+from synthgen.errors import RequestError
+from synthgen.memory_modes import MODES, Held
+
+AMOUNT = re.compile(r"(\d+(?:\.\d+)?)\s?GB\Z", re.IGNORECASE)
+CARDS = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")  # without one of these torch need not be asked
+SPARE = 0.08  # of a card: its driver, and what lies between tensors
+
+
+@dataclass(frozen=True)
+class Need:
+    """What an estimate asks about one base."""
+
+    family: Any
+    held: Mapping[str, Held]  # by mode
+    configs: Mapping[str, Mapping[str, Any]]
+    side: int  # px
+
+    def bytes(self, mode: str, side: int, batch: int, trains: bool) -> int:
+        """Memory at the most."""
+        passes = memory_modes.passing(MODES[mode], self.family.passing(self.configs, side), batch, trains)
+        return self.held[mode].bytes(MODES[mode], trains) + passes
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A way to hold a base."""
+
+    memory: str  # one of memory_modes.MODES
+    size: int  # px
+    batch: int
+    bytes: int  # by the estimate
+
+
+def here(family: Any, identity: Any) -> Need:
+    """Of weights that are here."""
+    held = base_facts.held(family, identity)
+    return Need(family, held, base_facts.configurations(identity), family.side(identity))
+
+
+def published(family: Any, size: Any) -> Need:
+    """Of published weights that are not."""
+    return Need(family, base_facts.published_held(family, size), family.published(size), family.SIDE)
+
+
+def training(need: Need, card: float, size: int = 0, batch: int = 0) -> Preset | None:
+    """The preset to train with on a card of so many bytes; None where no way fits.
+
+    The size is kept as long as it can be, then whole weights, then the batch; recomputing costs time only.
+
+    size, batch  what the user says; 0: the base's own, or less where that does not fit
+    """
+    step = need.family.SIDE_STEP
+    sizes = [size] if size else [need.side * part // 4 // step * step for part in (4, 3, 2)]
+    batches = [batch] if batch else list(_halves(need.family.BATCH))
+    for side, bits, many in itertools.product(sizes, (0, 8, 4), batches):
+        for mode in (name for name, told in MODES.items() if told.bits == bits and not told.offload):
+            if (told := need.bytes(mode, side, many, True)) <= card * (1 - SPARE):
+                return Preset(mode, side, many, told)
+    return None
+
+
+def drawing(need: Need, card: float, size: int = 0) -> Preset | None:
+    """The same to draw with, a picture at a time at the least; the drawer finds how many go at once."""
+    side = size or need.side
+    for mode in MODES:
+        if (told := need.bytes(mode, side, 1, False)) <= card * (1 - SPARE):
+            return Preset(mode, side, 1, told)
+    return None
+
+
+def _halves(most: int) -> Iterator[int]:
+    while most:
+        yield most
+        most //= 2
+
+
+def for_training(request: Any) -> Any:
+    """A request for training with --memory, size and batch as the preset has them; said once."""
+    card = _card(request.memory, request.device)
+    if card is None:
+        return request
+    if not card:
+        return replace(request, memory="full")
+    family, identity = bases.find(request.base, request.controlnet)
+    preset = training(here(family, identity), card, request.size, request.batch)
+    if preset is None:
+        raise RequestError(_too_little(identity.id, card, "trained on"))
+    _say(f"--memory {preset.memory}, {preset.size} px, batches of {preset.batch}", preset, card)
+    return replace(request, memory=preset.memory, size=preset.size, batch=preset.batch)
+
+
+def for_drawing(request: Any, base: str) -> Any:
+    """A request for pictures with --memory as the preset has it; said once."""
+    card = _card(request.memory, request.device)
+    if card is None:
+        return request
+    if not card:
+        return replace(request, memory="full")
+    family, identity = bases.find(base, request.controlnet)
+    preset = drawing(here(family, identity), card, request.size)
+    if preset is None:
+        raise RequestError(_too_little(identity.id, card, "drawn with"))
+    _say(f"--memory {preset.memory}", preset, card)
+    return replace(request, memory=preset.memory)
+
+
+def _card(memory: str, device: str) -> float | None:
+    """Bytes of the card that is meant; 0 where everything is main memory; None where a mode is named."""
+    if memory in MODES:
+        return None
+    if found := AMOUNT.match(memory):
+        return float(found[1]) * 1e9
+    if memory != "auto":
+        return None  # a name that is none: told by who looks for it
+    if (device or "cuda").partition(":")[0] != "cuda" or not any(Path(place).exists() for place in CARDS):
+        return 0
+    import torch
+
+    return float(torch.cuda.get_device_properties(0).total_memory) if torch.cuda.is_available() else 0
+
+
+def _too_little(base: str, card: float, done: str) -> str:
+    return (
+        f"base '{base}' cannot be {done} with {base_facts.size(int(card))} by the estimate, in no mode. What each "
+        f"needs: synthgen show base {base}. Nothing was loaded."
+    )
+
+
+def _say(what: str, preset: Preset, card: float) -> None:
+    print(f"{what}: about {base_facts.size(preset.bytes)} of {base_facts.size(int(card))}", file=sys.stderr)

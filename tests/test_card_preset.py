@@ -1,0 +1,125 @@
+"""Memory: what is said of published bases is counted, what passes through is measured, and presets fit their cards."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import toy_bases
+from live_memory import LiveMemory
+
+from synthgen import bases, card_preset, memory_modes, model_folder, precision, rooms
+from synthgen.errors import RequestError
+from synthgen.memory_modes import MODES
+from synthgen.train import TrainRequest
+from synthgen.types import Job
+
+FAMILIES = sorted(rooms.members("bases"))
+PUBLISHED = {name: told for name, told in bases.names().items() if told[1] is not None}
+needs_bf16 = pytest.mark.skipif(not precision.cpu_has_bfloat16(), reason="this processor does not compute in bfloat16")
+
+
+def full_size() -> Any:
+    path = Path(__file__).parents[1] / "benchmarks" / "full_size.py"
+    spec = importlib.util.spec_from_file_location("full_size", path)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("name", [name for name in full_size().PARTS])
+def test_a_published_base_has_as_many_numbers_as_its_family_says(name: str) -> None:
+    import torch
+
+    family, weights = PUBLISHED[name]
+    size, counted, few, eight = weights.size, {}, 0, 0
+    large = family.in_few_bits({part: kind for part, (kind, _, _) in full_size().PARTS[name].items()})
+    for part, model in full_size().built(name).items():
+        counted[part] = sum(value.numel() for value in model.parameters())
+        if part == family.DENOISER:
+            shapes = {key: tuple(value.shape) for key, value in model.named_parameters()}
+            places = model_folder.matrices(part, shapes)
+            assert memory_modes.adapter_numbers(places, family.targeted(places), 1) == size.pair
+        tied = model.get_input_embeddings().weight if hasattr(model, "get_input_embeddings") else None
+        for key, layer in model.named_modules() if part in large else ():
+            if type(layer) is torch.nn.Linear and layer.weight is not tied:
+                few += layer.weight.numel() * (not key.endswith(".wo"))
+                eight += layer.weight.numel() * key.endswith(".wo")
+    assert (counted, few, eight) == (dict(size.numbers), size.few, size.eight)
+
+
+@needs_bf16
+@pytest.mark.parametrize("name", FAMILIES)
+def test_what_passes_through_is_as_much_as_is_estimated(name: str, tmp_path: Path) -> None:
+    """The estimate is seldom passed, and never by much; it counts the most words, and a toy reads few."""
+    import torch
+
+    folder = toy_bases.write(name, tmp_path / f"toy-{name}")
+    for memory in ("half", "lean"):
+        family, identity = bases.find(str(folder), memory=memory)
+        base = family.load(identity, "cpu")
+        base.size = 128
+        job = Job("0" * 16, 0, "a photo of a sks shirt", "", 5, {})
+        settings = {**base.settings, "num_inference_steps": 1, "threads": 1, "size": 64}
+        with LiveMemory() as seen, np.errstate(invalid="ignore"):  # what is drawn is not looked at
+            base.render([job], [None], settings)
+        need = card_preset.here(family, identity)
+        drawn = memory_modes.passing(MODES[memory], family.passing(need.configs, 64), 1, trains=False)
+        latents = base.encode_pixels(np.zeros((2, 128, 128, 3), np.uint8))
+        with LiveMemory() as read:  # of other readers than T5; in a real base it is little
+            words = base.encode_texts(["a sks shirt"] * 2)
+        assert 0.4 * drawn < seen.most < 1.2 * max(drawn, read.most), (memory, seen.most, drawn)
+        base.add_adapter(4, 4.0)
+        with LiveMemory() as seen:
+            base.loss(latents, words, torch.tensor([300, 600]), torch.randn_like(latents)).mean().backward()
+        told = family.passing(need.configs, 128, words.values["states"].shape[1])
+        trained = memory_modes.passing(MODES[memory], told, 2, trains=True)
+        assert 0.5 * trained < seen.most < 1.1 * trained, (memory, seen.most, trained)
+
+
+# base -> its presets on cards of 24 and 12 GB: mode, px, batch
+PRESETS = {
+    "sd15": (("full", 512, 4), ("half", 512, 4)),
+    "sdxl": (("lean", 1024, 4), ("lean", 1024, 4)),
+    "sd35-medium": (("lean", 1024, 2), ("8bit", 1024, 2)),
+    "sd35-large": (("8bit", 1024, 2), ("4bit", 768, 1)),
+    "flux-dev": (("8bit", 1024, 1), None),
+    "flux2-klein-base-4b": (("lean", 1024, 2), ("4bit", 1024, 2)),
+    "qwen-image": (("4bit", 1024, 1), None),
+    "z-image": (("8bit", 1024, 2), ("4bit", 1024, 1)),
+}
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_base_that_trains_has_a_preset_for_each_card_or_says_that_it_does_not_fit(name: str) -> None:
+    family, weights = PUBLISHED[name]
+    need = card_preset.published(family, weights.size)
+    for card, wanted in zip((24e9, 12e9), PRESETS[name], strict=True):
+        found = card_preset.training(need, card)
+        assert (found and (found.memory, found.size, found.batch)) == wanted
+        assert found is None or found.bytes <= 0.92 * card
+    assert {*PRESETS} == {one for one, (_, told) in PUBLISHED.items() if not told.distilled}
+
+
+def test_a_card_is_taken_for_what_it_holds(tmp_path: Path, synthgen: Callable[..., Any]) -> None:
+    folder = toy_bases.write("sdxl", tmp_path / "toy")
+    need = card_preset.here(*bases.find(str(folder)))
+    card = need.bytes("4bit", 64, 1, True) / 0.92 + 100
+    asked = TrainRequest(tmp_path, base=str(folder), memory=f"{card / 1e9:.9f}GB", size=64)
+    found = card_preset.for_training(asked)
+    assert (found.memory, found.size, found.batch) == ("4bit", 64, 1)
+    assert card_preset.for_training(replace(asked, memory="auto", device="cpu")).memory == "full"
+    assert card_preset.for_training(replace(asked, memory="lean")).memory == "lean"
+    with pytest.raises(RequestError, match=r"cannot be trained on with 0\.00 GB by the estimate"):
+        card_preset.for_training(replace(asked, memory="0.000001GB"))
+    told = synthgen("generate", "--count", 1, "--no-adapter", "--base", folder, "--size", 64, "--dry-run",
+                    "--memory", f"{need.bytes('half', 64, 1, False) / 0.92 / 1e9 + 1e-7:.9f}GB")  # fmt: skip
+    assert told.code == 0 and "--memory half: about 0.00 GB of 0.00 GB" in told.err
+    told = synthgen("generate", "--count", 1, "--no-adapter", "--base", folder, "--memory", "0.000001GB")
+    assert told.code == 2 and "cannot be drawn with" in told.err
