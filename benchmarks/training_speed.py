@@ -6,6 +6,10 @@ class besides: of each batch of eight, two are pictures of the class. Both arms 
 after the other, in rounds; the better round counts.
 
     python benchmarks/training_speed.py --images shirts/ --out benchmarks/results/training_speed.json
+    python benchmarks/training_speed.py --images shirts/ --script train_text_to_image_lora.py
+
+With --script a third arm is that script itself (examples/text_to_image/ of the release installed), as it is and in a
+process of its own: its steps are timed by the line of progress that it prints, its memory is looked at from outside.
 
 Prints a table: pictures per second by the clock and by processor time (which other programs on the machine do not
 change much), the seconds that ours spends before its first step, memory above the level before the first step, and the
@@ -15,13 +19,16 @@ held-out loss at the end. Both arms keep their photos in memory, and give freed 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import ctypes
 import gc
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from datetime import UTC, datetime
@@ -133,6 +140,81 @@ def ours(given: argparse.Namespace) -> dict[str, Any]:
     return {**told, "preparation_s": round(before, 2), "held_out_loss": held_loss(base, held)}
 
 
+def script(given: argparse.Namespace) -> dict[str, Any]:
+    """diffusers' own script on the same photos, squared and captioned as for the other arms."""
+    from PIL import Image
+
+    from synthgen import images
+    from synthgen.types import AdapterUse
+
+    base, _, learn, held = prepared(given)
+    with tempfile.TemporaryDirectory() as name:
+        work = Path(name)
+        (work / "photos").mkdir()
+        lines = []
+        for number, photo in enumerate(learn):
+            file = f"{number:04d}.png"
+            Image.fromarray(np.asarray(images.square(images.pixels(photo), base.size))).save(work / "photos" / file)
+            lines.append(json.dumps({"file_name": file, "text": photo.caption}))
+        (work / "photos" / "metadata.jsonl").write_text("\n".join(lines) + "\n")
+        said = {
+            "pretrained_model_name_or_path": base.identity.folder, "train_data_dir": work / "photos",
+            "caption_column": "text", "resolution": base.size, "train_batch_size": given.batch,
+            "max_train_steps": given.steps, "learning_rate": given.rate, "lr_warmup_steps": 0, "rank": given.rank,
+            "seed": 0, "output_dir": work / "out", "cache_dir": work / "cache", "checkpointing_steps": 10**6,
+        }  # fmt: skip
+        words = [f"--{key}={value}" for key, value in said.items()]
+        told = followed([sys.executable, str(given.script), "--random_flip", *words], work, given)
+        made = work / "out" / "pytorch_lora_weights.safetensors"
+        if not made.is_file():
+            sys.exit(f"{given.script} left no {made.name}; its last words:\n{told['said']}")
+        made.rename(work / "out" / "adapter.safetensors")
+        base.attach([AdapterUse("script", work / "out")])
+        return {**told["figures"], "preparation_s": 0.0, "held_out_loss": held_loss(base, held)}
+
+
+def followed(command: list[str], work: Path, given: argparse.Namespace) -> dict[str, Any]:
+    """Run a command that shows its steps as tqdm does; its figures, and the end of what it said."""
+    env = {**os.environ, "HF_HUB_OFFLINE": "1"}
+    child = subprocess.Popen(command, cwd=work, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, bufsize=0)
+    place, said = Path(f"/proc/{child.pid}"), ""
+    at: dict[int, tuple[float, float]] = {}  # step -> seconds by the clock and of the processor
+    level = most = 0
+    over = threading.Event()
+
+    def held() -> int:
+        line = next((line for line in (place / "status").read_text().splitlines() if line.startswith("VmRSS")), "")
+        return int(line.split()[1]) * 1024 if line else 0
+
+    def look() -> None:
+        nonlocal most
+        while not over.wait(0.005):
+            with contextlib.suppress(OSError):
+                most = max(most, held())
+
+    watch = threading.Thread(target=look)
+    watch.start()
+    tick = os.sysconf("SC_CLK_TCK")
+    while chunk := os.read(child.stderr.fileno(), 65536):  # type: ignore[union-attr]
+        said = (said + chunk.decode(errors="replace"))[-4000:]
+        for found in re.findall(rf"Steps:[^\r\n]*?\b(\d+)/{given.steps} \[", said):
+            if int(found) not in at:
+                spent = (place / "stat").read_text().rpartition(")")[2].split()
+                at[int(found)] = time.perf_counter(), (int(spent[11]) + int(spent[12])) / tick
+                if int(found) == 0:
+                    level = most = held()
+    child.wait()
+    over.set()
+    watch.join()
+    if child.returncode or {0, given.steps} - set(at):
+        sys.exit(f"{command[1]} ended with status {child.returncode} after {len(at)} steps; its last words:\n{said}")
+    first = min(step for step in at if step >= WARM)
+    clock, processor = (late - early for early, late in zip(at[first], at[given.steps], strict=True))
+    seen = given.batch * (given.steps - first)
+    figures = {"per_s": seen / clock, "per_processor_s": seen / processor, "memory_mb": (most - level) / 2**20}
+    return {"figures": figures, "said": said}
+
+
 def timed(step: Any, given: argparse.Namespace) -> dict[str, Any]:
     """Pictures per second of the steps after the first few, and the memory that the steps took."""
     peak = Peak()
@@ -173,12 +255,17 @@ def main() -> None:
     ask.add_argument("--rate", type=float, default=1e-3)
     ask.add_argument("--rounds", type=int, default=2)
     ask.add_argument("--out", type=Path, help="where the figures go, as JSON")
-    ask.add_argument("--arm", choices=["plain", "ours"])
+    ask.add_argument("--script", type=Path, help="diffusers' train_text_to_image_lora.py, to be run as a third arm")
+    ask.add_argument("--arm", choices=["plain", "ours", "script"], help="run one arm here, and print its figures")
     given = ask.parse_args()
+    if given.script:
+        given.script = given.script.resolve()
+        if not given.script.is_file():
+            ask.error(f"--script {given.script} is no file; it is examples/text_to_image/ in diffusers' repository")
     if given.arm:
-        print(json.dumps({"plain": plain, "ours": ours}[given.arm](given)))
+        print(json.dumps({"plain": plain, "ours": ours, "script": script}[given.arm](given)))
         return
-    arms: dict[str, list[dict[str, Any]]] = {"plain": [], "ours": []}
+    arms: dict[str, list[dict[str, Any]]] = {"plain": [], "ours": [], **({"script": []} if given.script else {})}
     for _ in range(given.rounds):
         for arm, rows in arms.items():
             command = [sys.executable, __file__, *sys.argv[1:], "--arm", arm]
@@ -193,7 +280,8 @@ def main() -> None:
         "asked": {key: getattr(given, key) for key in ("base", "steps", "batch", "rank", "rate", "rounds")},
         **{arm: best(rows) for arm, rows in arms.items()},
     }
-    print(table(figures["plain"], figures["ours"]))
+    for other in (arm for arm in arms if arm != "ours"):
+        print(table(other, figures[other], figures["ours"]))
     if given.out:
         given.out.write_text(json.dumps(figures, indent=2) + "\n")
 
@@ -205,10 +293,10 @@ def best(rows: list[dict[str, Any]]) -> dict[str, float]:
     return {key: round(value, 4) for key, value in found.items()}
 
 
-def table(plain: dict[str, float], ours: dict[str, float]) -> str:
-    """What both came to, and ours against the plain loop's."""
+def table(name: str, plain: dict[str, float], ours: dict[str, float]) -> str:
+    """What both came to, and ours against the other's."""
     goals = {"per_s": "at least 3", "memory_mb": "at most 0.6"}
-    lines = [f"{'':18}{'plain':>10}{'ours':>10}{'ratio':>8}  goal"]
+    lines = [f"{'':18}{name:>10}{'ours':>10}{'ratio':>8}  goal"]
     for key, value in plain.items():
         ratio = f"{ours[key] / value:.2f}" if value else ""
         lines.append(f"{key:18}{value:10.3f}{ours[key]:10.3f}{ratio:>8}  {goals.get(key, '')}".rstrip())
