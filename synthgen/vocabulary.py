@@ -102,6 +102,11 @@ def category_of(name: str) -> str:
     return ""
 
 
+def garment(category: str, colour: str, pattern: str = "plain") -> str:
+    """Labels of a garment as captions name it: "red striped t-shirt"."""
+    return " ".join(word for word in (colour, "" if pattern == "plain" else pattern, CATEGORIES[category]) if word)
+
+
 def worn_where(noun: str) -> str:
     """ "upper" or "lower" for a noun phrase or category of a garment that leaves room for another; "" for others."""
     zones = {"upper": UPPER_GARMENTS, "lower": LOWER_GARMENTS}

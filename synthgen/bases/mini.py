@@ -48,6 +48,7 @@ class Mini(UNetFamily):
     PRECISION = "no"
     BATCH = 8
     SIDE = 256
+    SQUARES_ONLY = True
     SIDE_STEP = 16  # px: sides of pictures are multiples of it, as the autoencoder halves them four times
     SETTINGS = drawing(steps=8, guidance=3.0, batch=8)
     # its own architecture: a shape that looks like Stable Diffusion 1.x must not pass for it
@@ -130,6 +131,15 @@ class Mini(UNetFamily):
             pictures.append(np.asarray(picture))
             found.append(np.asarray(known.of(photo).at(picture.size), np.float32) / 255)
         return reading.of(pictures, found)
+
+    def person(self, photos: Sequence[Photo]) -> dict[str, str]:
+        """Skin, hair and clothes of the one person in all photos: {"skin_tone": "monk-06", "hair": ...}."""
+        import numpy as np
+
+        from synthgen import images
+        from synthgen.mini import persons
+
+        return persons.of([np.asarray(images.square(images.pixels(photo, LOOKED_PX), LOOKED_PX)) for photo in photos])
 
     def process(self, base: Any) -> Noise:
         return EvenNoise(base.parts.scheduler.config, base.device)

@@ -15,8 +15,10 @@ from PIL import Image
 from synthgen import adapters, recipes
 from synthgen.domains import character
 from synthgen.errors import RequestError
+from synthgen.mini import persons
 from synthgen.mini.world import render
 from synthgen.types import Taught
+from synthgen.vocabulary import SKIN_TONES, article, garment
 
 
 @pytest.fixture
@@ -52,16 +54,36 @@ def test_captions_say_what_changes_and_an_own_caption_stays(synthgen: Any, masco
     with (mascot / "metadata.csv").open() as file:
         row = list(csv.DictReader(file))[1]
     said = ", ".join(character.phrase(axis, row[axis]) for axis in ("pose", "view", "place"))
-    assert {"sks person, waving", f"a photo of a sks person, {said}"} <= set(card.trained_on["captions"])
+    worn = garment(row["category"], row["colour"], row["pattern"])
+    who = f"a sks person with {SKIN_TONES[row['skin_tone']][1]} and {row['hair_style']} {row['hair_colour']} hair"
+    who += f" wearing {article(worn)}{worn}"
+    assert {"sks person, waving", f"a photo of {who}, {said}"} <= set(card.trained_on["captions"])
 
     code, out, _ = synthgen("generate", "--count", 4, "--base", toy, "--size", 64, "--num-inference-steps", 1)
     assert code == 0
     records = [json.loads(line) for line in (Path(out.strip()) / "records.jsonl").read_text().splitlines()]
     asked = [record["lineage"]["requested"] for record in records]
     prompts = [record["lineage"]["prompt"] for record in records]
-    assert all(text.startswith("a photo of a sks person, ") for text in prompts)
+    assert all(text.startswith(f"a photo of {who}, ") for text in prompts)
+    own = ("skin_tone", "hair_style", "hair_colour", "colour", "pattern")
+    assert {tuple(one[key] for key in own) for one in asked} == {tuple(row[key] for key in own)}
     assert len({(row["pose"], row["view"], row["place"]) for row in asked}) == 4
     assert Image.open(Path(out.strip()) / records[0]["file_name"]).size == (64, 64)
+
+
+def test_skin_hair_and_clothes_are_read_from_the_photos_of_one_person_and_of_nothing_else() -> None:
+    one = render("person", 4, {"place": "studio", "view": "full"}).labels
+    pictures = [
+        render("person", 40 + number, {**one, "pose": pose}, product=7).pixels
+        for number, pose in enumerate(("standing", "walking", "sitting", "leaning", "arms-raised", "arms-out"))
+    ]
+    found = persons.of(pictures)
+    tones = list(SKIN_TONES)
+    assert abs(tones.index(found["skin_tone"]) - tones.index(one["skin_tone"])) <= 1
+    assert found["hair"] == f"{one['hair_style']} {one['hair_colour']}"
+    assert found["worn"] == garment(one["category"], one["colour"], one["pattern"])
+    noise = np.random.default_rng(0).integers(100, 150, (6, 64, 64, 3), dtype=np.uint8)
+    assert "hair" not in persons.of(list(noise))
 
 
 def test_what_is_no_person_is_not_asked_to_pose() -> None:

@@ -60,9 +60,7 @@ def _with_article(noun: str) -> str:
 
 def garment_words(labels: Labels) -> str:
     """The garment as captions name it: "red striped t-shirt"."""
-    pattern = labels.get("pattern", "plain")
-    words = (labels["colour"], pattern if pattern != "plain" else "", vocabulary.CATEGORIES[labels["category"]])
-    return " ".join(word for word in words if word)
+    return vocabulary.garment(labels["category"], labels["colour"], labels.get("pattern", "plain"))
 
 
 def _person(labels: Labels, keep: Mapping[str, bool], subject: str = "", opening: bool = True) -> str:
