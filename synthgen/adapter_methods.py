@@ -17,6 +17,8 @@ from synthgen.errors import RequestError, UnknownName
 TARGETS = ("all", "attention")  # the family's own choice of modules; of these only the projections of attention
 NAMES = ("lora", "rslora", "dora", "lokr", "oft")
 BESIDE = ("lora", "rslora")  # those that stand beside a weight and need not read it
+OF_TEXT = ("q_proj", "k_proj", "v_proj", "out_proj")  # modules of CLIP's text encoders, as diffusers' scripts choose
+ON_TEXT = ("lora", "rslora")  # methods that text encoders learn by: every program reads them there
 RATE = {"lokr": 10.0}  # of the base's rate for LoRA; on mini LoKr then learns as fast, and at 1 a quarter of that
 
 

@@ -33,6 +33,8 @@ class Settings:
     ema: float = 0.0  # how much of the mean of the weights each step keeps; 0: no mean
     patience: int = 0  # checks without a better one, after which training ends; 0: never
     targets: str = "all"  # modules that the adapter is put on, one of adapter_methods.TARGETS
+    text_encoder: bool = False  # whether text encoders learn too
+    ends: int = 0  # step at which training ends and whose weights are kept, chosen before; 0: by the checks
 
 
 @dataclass
@@ -53,10 +55,18 @@ class Losses:
         """[step, held-out loss] of each check."""
         return [[check.step, check.loss] for check in self.checks]
 
-    def note(self, check: Check, parameters: Mapping[str, Any]) -> None:
-        """Keep a check; keep the weights too where its loss is the lowest after the first step."""
+    @property
+    def kept(self) -> Check:
+        """The check of the weights that are kept."""
+        return next(check for check in self.checks if check.step == self.best_step)
+
+    def note(self, check: Check, parameters: Mapping[str, Any], chosen: int = 0) -> None:
+        """Keep a check; keep the weights too where its loss is the lowest after the first step.
+
+        chosen  the only step whose weights are kept; 0: any
+        """
         self.checks.append(check)
-        if check.step > 0 and check.loss < self.best:
+        if check.step > 0 and check.loss < self.best and chosen in (0, check.step):
             self.best, self.best_step = check.loss, check.step
             self.best_weights = {name: value.detach().clone() for name, value in parameters.items()}
 

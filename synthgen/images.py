@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import math
 import os
 import warnings
 from collections import Counter
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     import numpy as np
     from PIL import Image
 
-__all__ = ["edges", "greyed", "is_grey", "pixels", "read", "rights_beside", "square", "views"]
+__all__ = ["edges", "framed", "greyed", "is_grey", "pixels", "read", "rights_beside", "square", "views"]
 
 COMPANIONS = (".txt", ".toml", ".csv", ".json", ".jsonl", ".md")  # captions, tables, rights: never meant as pictures
 MASKS = "masks"  # the sub-folder that holds no concept of its own: where the product is in each photo
@@ -111,41 +112,70 @@ def square(image: Image.Image, size: int) -> Image.Image:
 
     RGB; an RGBA picture, whose alpha tells where the product is, stays RGBA and is filled with alpha 0.
     """
+    return framed(image, (size, size), math.inf)
+
+
+def framed(image: Image.Image, shape: tuple[int, int], most: float = 1.0) -> Image.Image:
+    """The same for any (width, height) in px.
+
+    most  times that a picture may be enlarged; a smaller one lies in the middle
+    """
     import numpy as np
     from PIL import Image
 
     if image.mode == "RGBA":
-        layered = square(image.convert("RGB"), size)
-        layered.putalpha(square_mask(image.getchannel("A"), size))
+        layered = framed(image.convert("RGB"), shape, most)
+        layered.putalpha(framed_mask(image.getchannel("A"), shape, most))
         return layered
     image = image.convert("RGB")
-    width, height = image.size
-    scale = size / max(width, height)
-    fitted = (max(1, round(width * scale)), max(1, round(height * scale)))
+    fitted = _fitted(image.size, shape, most)
     small = image.resize(fitted, Image.Resampling.LANCZOS, reducing_gap=3.0)
-    if fitted == (size, size):
+    if fitted == shape:
         return small
     array = np.asarray(small)
-    edges = array[:, [0, -1]] if fitted[0] < size else array[[0, -1], :]
-    ground = np.median(edges.reshape(-1, 3), axis=0).round().astype(int)
-    padded = Image.new("RGB", (size, size), (int(ground[0]), int(ground[1]), int(ground[2])))
-    padded.paste(small, ((size - fitted[0]) // 2, (size - fitted[1]) // 2))
+    beside, above = array[:, [0, -1]].reshape(-1, 3), array[[0, -1], :].reshape(-1, 3)
+    edges = [edge for edge, left in zip((beside, above), _left(fitted, shape), strict=True) if left]
+    ground = np.median(np.concatenate(edges), axis=0).round().astype(int)
+    padded = Image.new("RGB", shape, (int(ground[0]), int(ground[1]), int(ground[2])))
+    padded.paste(small, _middle(fitted, shape))
     return padded
 
 
 def square_mask(mask: Image.Image, size: int) -> Image.Image:
+    return framed_mask(mask, (size, size), math.inf)
+
+
+def framed_mask(mask: Image.Image, shape: tuple[int, int], most: float = 1.0) -> Image.Image:
     from PIL import Image
 
-    scale = size / max(mask.size)
-    fitted = (max(1, round(mask.width * scale)), max(1, round(mask.height * scale)))
-    padded = Image.new("L", (size, size), 0)
-    padded.paste(mask.resize(fitted, Image.Resampling.BILINEAR), ((size - fitted[0]) // 2, (size - fitted[1]) // 2))
+    fitted = _fitted(mask.size, shape, most)
+    padded = Image.new("L", shape, 0)
+    padded.paste(mask.resize(fitted, Image.Resampling.BILINEAR), _middle(fitted, shape))
     return padded
 
 
-def views(image: Image.Image, count: int, size: int, seed: int, mirror: float = 0.5) -> list[np.ndarray]:
+def _fitted(own: tuple[int, int], shape: tuple[int, int], most: float) -> tuple[int, int]:
+    """(width, height) of a picture of this size inside a shape."""
+    scale = min(most, shape[0] / own[0], shape[1] / own[1])
+    return min(shape[0], max(1, round(own[0] * scale))), min(shape[1], max(1, round(own[1] * scale)))
+
+
+def _left(fitted: tuple[int, int], shape: tuple[int, int]) -> tuple[int, int]:
+    """px that are left to fill beside, and above and below."""
+    return shape[0] - fitted[0], shape[1] - fitted[1]
+
+
+def _middle(fitted: tuple[int, int], shape: tuple[int, int]) -> tuple[int, int]:
+    wide, high = _left(fitted, shape)
+    return wide // 2, high // 2
+
+
+def views(
+    image: Image.Image, count: int, size: int | tuple[int, int], seed: int, mirror: float = 0.5
+) -> list[np.ndarray]:
     """Training views of one picture: `count` arrays (size, size, 3) uint8, the same for the same seed.
 
+    size  px of a square; or the (width, height) of a bucket, to which nothing is enlarged: (height, width, 3) then
     An RGBA picture gives arrays (size, size, 4): the alpha, where the product is, moves with what it lies on.
 
     The first is the picture as it is, squared. The others are mirrored, turned, scaled and shifted a little, edges
@@ -154,7 +184,7 @@ def views(image: Image.Image, count: int, size: int, seed: int, mirror: float = 
     """
     import numpy as np
 
-    plain = np.asarray(square(image, size))
+    plain = np.asarray(square(image, size) if isinstance(size, int) else framed(image, size))
     if count < 2:
         return [plain.copy()] * max(count, 0)
     vary = _variation(seed, mirror)

@@ -289,15 +289,18 @@ def _none(reason: str) -> Mask:
 
 
 def at_latents(masks: np.ndarray, latents: Any) -> Any:
-    """(n, s, s) uint8 masks -> float32 shares in the form of the latents: what part of each place is product.
+    """(n, h, w) uint8 masks -> float32 shares in the form of the latents: what part of each place is product.
 
-    latents  (n, c, h, w), or (n, h * w, c) of families whose network reads a row of places; squares
+    latents  (n, c, h, w), or (n, h * w, c) of families whose network reads a row of places, as many across and up as
+             the masks' own proportions say
     Returns (n, 1, h, w), or (n, h * w, 1).
     """
     import torch
 
     rows = latents.dim() == 3
-    side = math.isqrt(latents.shape[1]) if rows else latents.shape[-1]
+    high, wide = masks.shape[1:]
+    up = round(math.sqrt(latents.shape[1] * high / wide)) if rows else latents.shape[-2]
+    across = latents.shape[1] // up if rows else latents.shape[-1]
     grey = torch.from_numpy(masks)[:, None].float() / 255
-    share = torch.nn.functional.adaptive_avg_pool2d(grey, side).to(latents.device)
+    share = torch.nn.functional.adaptive_avg_pool2d(grey, (up, across)).to(latents.device)
     return share.flatten(2).transpose(1, 2) if rows else share

@@ -51,7 +51,10 @@ def _gains(base: Any, photos: Sequence[Photo], words: str, seed: int) -> np.ndar
     import numpy as np
     import torch
 
-    said = base.encode_texts([words] * BATCH)
+    read = {}
+    for used in (False, True):
+        base.use_adapter(used)
+        read[used] = base.encode_texts([words] * BATCH)
     gains = []
     for start in range(0, len(photos), BATCH):
         some = photos[start : start + BATCH]
@@ -68,7 +71,7 @@ def _gains(base: Any, photos: Sequence[Photo], words: str, seed: int) -> np.ndar
             for used in (False, True):
                 base.use_adapter(used)
                 with torch.no_grad():
-                    errors.append(base.loss(latents, said[: len(some)], times, noise).double().cpu().numpy())
+                    errors.append(base.loss(latents, read[used][: len(some)], times, noise).double().cpu().numpy())
             total += errors[0] - errors[1]
         gains.append(total / DRAWS)
     base.use_adapter(True)

@@ -1,7 +1,7 @@
 """The optimizers that training offers, each from the library that maintains it, and their state as tensors and numbers.
 
 adamw          torch; warms up over ten steps, falls to a tenth over the last two fifths
-adamw8bit      bitsandbytes, which is not installed with synthgen; states in 8 bits, on CUDA only
+adamw8bit      bitsandbytes (synthgen[bits]); states of large matrices in 8 bits
 prodigy        prodigyopt; finds its rate itself: --learning-rate is a factor, 1 where nothing is said
 schedule-free  schedulefree; needs no schedule and no number of steps known before; averages as it goes
 """
@@ -15,11 +15,25 @@ from synthgen.errors import RequestError, UnknownName
 
 NAMES = ("adamw", "adamw8bit", "prodigy", "schedule-free")
 WARM = 10  # steps
+SHARED = ("qmap1", "qmap2")  # of adamw8bit: one table for all matrices, and files hold no tensor twice
+OF_TEXT = 0.2  # of the rate: text encoders forget sooner; sd-scripts' pages say 1e-5 to 2e-5 beside 1e-4
 
 
 def rate(name: str, stated: float, own: float) -> float:
     """The peak learning rate: as stated, else the optimizer's own habit, else the base's."""
     return stated or (1.0 if name == "prodigy" else own)
+
+
+def groups(name: str, parameters: Mapping[str, Any]) -> list[Any]:
+    """What `build` takes: the parameters, and where text encoders learn, theirs as a group with a rate of its own.
+
+    A group's `share` is what the rate of a step is multiplied by. Prodigy finds one rate for all.
+    """
+    text = [value for key, value in parameters.items() if key.startswith("text_encoder")]
+    if not text:
+        return list(parameters.values())
+    rest = [value for key, value in parameters.items() if not key.startswith("text_encoder")]
+    return [{"params": rest, "share": 1.0}, {"params": text, "share": 1.0 if name == "prodigy" else OF_TEXT}]
 
 
 def build(name: str, parameters: Iterable[Any], learning_rate: float) -> Any:
@@ -34,7 +48,7 @@ def build(name: str, parameters: Iterable[Any], learning_rate: float) -> Any:
             import bitsandbytes
         except ImportError as error:
             raise RequestError(
-                "--optimizer adamw8bit needs 'bitsandbytes' and CUDA (pip install bitsandbytes). Nothing was trained."
+                "--optimizer adamw8bit needs 'bitsandbytes' (pip install bitsandbytes). Nothing was trained."
             ) from error
         return bitsandbytes.optim.AdamW8bit(parameters, **told)
     if name == "prodigy":
@@ -65,7 +79,7 @@ def state(optimizer: Any, parameters: Mapping[str, Any]) -> tuple[dict[str, Any]
     for name, value in parameters.items():
         for key, kept in optimizer.state[value].items():
             if isinstance(kept, torch.Tensor):
-                tensors[f"{key}.{name}"] = kept
+                tensors[f"{key}.{name}"] = kept.clone() if key in SHARED else kept
             else:
                 numbers.setdefault(name, {})[key] = kept
     groups = [{key: kept for key, kept in group.items() if key != "params"} for group in optimizer.param_groups]

@@ -132,7 +132,7 @@ def _of_photos(looks: list[Look], size: int) -> Iterator[Finding]:
         ("resolution", lambda one: longest[one] * 4 < size, True, f"less than a quarter of the {size} px trained",
          "Use the original files."),
         ("resolution", lambda one: size > longest[one] >= size / 4, False,
-         f"enlarged to the {size} px that are trained", "Use larger files: what is not there cannot be learned."),
+         f"smaller than the {size} px that are trained", "Use larger files: what is not there cannot be learned."),
         ("empty", lambda one: one.quality.contrast < EMPTY, True, "hardly anything is to be seen", "Take them out."),
         ("blur", lambda one: one.quality.edge_px > RUINED_PX, True, f"blurred beyond use at {size} px",
          "Take them out."),

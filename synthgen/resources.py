@@ -37,3 +37,8 @@ def home() -> Path:
 def mini_weights() -> Path:
     """The folder of the embedded base, as the unmodified diffusers pipelines load it."""
     return Path(str(files("synthgen"))) / "mini" / "weights"
+
+
+def presets() -> Path:
+    """The table of settings that trials found better than a family's own."""
+    return Path(str(files("synthgen"))) / "presets.toml"

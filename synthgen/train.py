@@ -21,9 +21,11 @@ import numpy as np
 from synthgen import (
     adapters,
     bases,
+    buckets,
     card,
     card_preset,
     checkpoint,
+    folds,
     images,
     licensee,
     licenses,
@@ -95,6 +97,7 @@ class _Ready:
         """The base, at the size that is trained."""
         base = self.module.load(self.identity, self.request.device)
         base.size, base.precision = self.request.size or base.size, self.request.precision
+        base.buckets = buckets.require(self.request.buckets, self.module.SQUARES_ONLY, self.identity.id)
         return base
 
 
@@ -168,11 +171,15 @@ def tune(request: TrainRequest, place: Path | None = None) -> tuple[Path, tuning
 def _ready(request: TrainRequest) -> _Ready:
     request = card_preset.for_training(request)
     module, identity = bases.find(request.base, request.controlnet, request.memory)
-    request = training_request.checked(request, module.RANK)
+    request = training_request.checked(request)
     module.require_trainable(identity, request.size)
     module.modules(request.targets)
+    buckets.require(request.buckets, module.SQUARES_ONLY, identity.id)
+    module.require_readable(identity.id, request.text_encoder, request.method)
     domain, known = rooms.member("domains", request.domain), _finder(request)
     photos, taught = _described(request, module, domain, known)
+    count = sum(not photo.duplicate_of for photo in photos.photos)
+    request = training_request.filled(request, training_request.preset_of(module, count))
     about = licensee.circumstances(licenses.Circumstances(request.reading))
     verdict = licenses.require(_assets(identity, photos), request.use, about=about, also=("derive_adapter",))
     if remark := licenses.remark(verdict):
@@ -195,7 +202,7 @@ def _read(request: TrainRequest) -> ImageSet:
 def look(request: TrainRequest, progress: Progress) -> photo_check.Report:
     """What `synthgen doctor --images` shows: the photos of a request as this training would see them."""
     module, identity = bases.find(request.base)
-    known, domain = _finder(request), rooms.member("domains", request.domain)
+    domain, known = rooms.member("domains", request.domain), _finder(request)
     photos, taught = _described(request, module, domain, known)
     progress.total = len(photos.photos)
     return _looked(_Ready(request, module, identity, domain, photos, taught, known), progress)
@@ -210,8 +217,8 @@ def _described(request: TrainRequest, module: Any, domain: Any, known: Masks) ->
     """The photos with the captions that are trained on, and what an adapter will have learned from them."""
     own = getattr(module, "looks", None)
     looks = (lambda photos: own(photos, known)) if own else None
-    photos, taught = domain.describe(_read(request), request.trigger, {"looks": looks, **request.told})
-    return photos, taught
+    told = {"looks": looks, "person": getattr(module, "person", None), **request.told}
+    return domain.describe(_read(request), request.trigger, told)
 
 
 def _looked(ready: _Ready, progress: Progress) -> photo_check.Report:
@@ -289,7 +296,8 @@ def _restate(folder: Path, photos: ImageSet) -> str:
 def _divided(base: Any, lesson: Lesson, request: TrainRequest) -> tuple[list[Photo], list[Photo], Material]:
     kept = private_photos.joined([photo for photo in lesson.photos.photos if not photo.duplicate_of])
     train, held = photo_split.divide(kept, request.seed)
-    training_report.say(f"{len(train)} photos to learn from, {len(held)} held out")
+    folds.require(request.folds, len(kept), held is not train, bool(request.auto))
+    training_report.say(f"{len(train)} photos to learn from, {len(held) if held is not train else 'none'} held out")
     material = training_material.make(base, train, held, lesson, request.seed)
     if request.gradient_checkpointing:
         base.denoiser.enable_gradient_checkpointing()
@@ -320,6 +328,9 @@ def _help(base: Any, ready: _Ready, lesson: Lesson, folder: Path, crew: Crew) ->
     """What a process does that is not the first: its share of every step; the rest is that one's."""
     train, held, material = _divided(base, lesson, ready.request)
     settings = training_request.settings(ready.request, ready.module, _count(train, held))
+    if ready.request.folds:
+        chosen = folds.choose(base, material, settings, folder, ready.request.folds, crew)
+        settings = replace(settings, ends=chosen.step)
     Loop(base, material, settings, crew).run(folder)
 
 
@@ -338,10 +349,15 @@ def _train(base: Any, ready: _Ready, lesson: Lesson, folder: Path, crew: Crew) -
         (folder / "report").mkdir(exist_ok=True)
         tuning.write(folder / "report", found)
     training_report.say(f"{settings.steps} steps of {settings.batch}")
+    chosen = folds.choose(base, material, settings, folder, request.folds, crew) if request.folds else None
+    if chosen:
+        settings = replace(settings, ends=chosen.step)
+        folds.write(folder, chosen)
     loop, logs = Loop(base, material, settings, crew), training_logs.Logs(request.log, folder, settings)
     losses = loop.run(folder, [Samples(scene, folder, request.samples), logs])
     logs.close()
-    training_report.say(choice(losses.checks, material.held_units, settings.steps, material.apart))
+    why = chosen.reason if chosen else choice(losses.checks, material.held_units, settings.steps, material.apart)
+    training_report.say(why)
     attack = membership.attack(base, train, held, folder, request.seed) if any(photo.group for photo in train) else {}
     after = training_report.test_pictures(base, lesson.domain, taught, request.seed)
     effect = float(np.abs(after.astype(np.float32) - before.astype(np.float32)).mean())
@@ -359,11 +375,12 @@ def _train(base: Any, ready: _Ready, lesson: Lesson, folder: Path, crew: Crew) -
     base.save_adapter(folder)
     course = training_card.Course(
         settings, material, losses, scene.before, drawn, _count(train, held), effect, time.monotonic() - began,
-        base.device, attack, told,
+        base.device, attack, told, chosen.reason if chosen else "",
     )  # fmt: skip
     adapters.save(folder, training_card.make(folder.name, request, lesson, base.identity, course))
     checkpoint.clear(folder)
     shutil.rmtree(folder / TUNING, ignore_errors=True)
+    shutil.rmtree(folder / folds.PLACE, ignore_errors=True)
 
 
 def _report(folder: Path, losses: checkpoint.Losses, material: Material, states: list[training_measures.Seen]) -> None:

@@ -31,6 +31,7 @@ class Course:
     device: str
     attack: Mapping[str, Any] = field(default_factory=dict)  # what membership.attack told
     found: Mapping[str, Any] = field(default_factory=dict)  # how its settings were found, where they were
+    choice: str = ""  # why this step, where not by the checks of this training
 
 
 def make(name: str, request: TrainRequest, lesson: Lesson, identity: Any, course: Course) -> Card:
@@ -56,7 +57,7 @@ def make(name: str, request: TrainRequest, lesson: Lesson, identity: Any, course
         },
         losses={
             "best_step": losses.best_step, "best_validation": losses.best, "validation": losses.validation,
-            **_judged(losses, course.material, of.steps),
+            **_judged(losses, course.material, of.steps), **({"choice": course.choice} if course.choice else {}),
             "similarity": {**asdict(course.drawn.similarity), "before": course.before.similarity.value},
             "drift": asdict(course.drawn.drift),
         },
@@ -65,7 +66,7 @@ def make(name: str, request: TrainRequest, lesson: Lesson, identity: Any, course
 
 def _judged(losses: Losses, material: Material, steps: int) -> dict[str, Any]:
     """Why this checkpoint, how far training and validation part, what it gives away."""
-    first, kept = losses.checks[0], training_check.best(losses.checks)
+    first, kept = losses.checks[0], losses.kept
     member = asdict(training_check.membership(first, kept, material.apart))
     return {
         "choice": training_check.choice(losses.checks, material.held_units, steps, material.apart),

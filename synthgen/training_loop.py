@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from synthgen import checkpoint, optimizers
+from synthgen import buckets, checkpoint, optimizers
 from synthgen.progress import Progress
 from synthgen.training_check import Check, stalled
 from synthgen.training_crew import Crew
@@ -37,10 +37,11 @@ class Kept:
     moments: Any  # (m,) int64
     noise: Any  # (m, c, h, w)
     target: Any  # (m, c, h, w): the base's prediction
+    texts: tuple[str, ...] = ()  # n, for text encoders that learn
 
     @classmethod
-    def ask(cls, base: Any, latents: Any, words: Any, seed: int) -> Kept:
-        """Ask the base, which has no adapter yet."""
+    def ask(cls, base: Any, latents: Any, words: Any, seed: int, texts: Sequence[str] = ()) -> Kept:
+        """Ask the base, which has no adapter yet. `texts` are what the words were read from."""
         import torch
 
         rng = np.random.default_rng([seed, 31])
@@ -50,12 +51,15 @@ class Kept:
         target = torch.cat([
             base.prediction(latents[rows[part]], words[rows[part]], moments[part], noise[part]) for part in parts
         ])  # fmt: skip
-        return cls(latents, words, rows, moments, noise, target)
+        return cls(latents, words, rows, moments, noise, target, tuple(texts))
 
 
 @dataclass(frozen=True)
 class Material:
-    """All that the loop reads, encoded once. Latents (n, c, h, w), words (n, tokens, width), both float32."""
+    """All that the loop reads, encoded once. Latents (n, c, h, w), words (n, tokens, width), both float32.
+
+    Latents of photos in several shapes are `buckets.Shelves`, and so is how much their places count.
+    """
 
     latents: Any
     words: Any
@@ -67,6 +71,34 @@ class Material:
     apart: bool  # whether held-out views are of photos that were not learned from
     where: Any = None  # how much each place of `latents` counts, or None
     held_where: Any = None
+    texts: tuple[str, ...] = ()  # what `words` were read from, for text encoders that learn
+    held_texts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """What a step asks the network about, a row for each picture of one shape."""
+
+    latents: Any
+    words: Any  # rows of the loop's words
+    moments: Any
+    noise: Any
+    where: Any  # or None
+    target: Any
+
+    def of(self, rows: Any) -> _Rows:
+        """Some of them."""
+        return _Rows(*(None if value is None else value[rows] for value in self._values()))
+
+    def with_rows(self, others: _Rows) -> _Rows:
+        """These and then the others."""
+        import torch
+
+        pairs = zip(self._values(), others._values(), strict=True)
+        return _Rows(*(None if own is None else torch.cat([own, more]) for own, more in pairs))
+
+    def _values(self) -> tuple[Any, ...]:
+        return self.latents, self.words, self.moments, self.noise, self.where, self.target
 
 
 class Watch:
@@ -90,9 +122,12 @@ class Loop:
         self.base, self.material, self.settings = base, material, settings
         self.crew = crew or Crew()
         torch.manual_seed(settings.seed)
-        self.parameters = base.add_adapter(settings.rank, settings.alpha, settings.method, settings.targets)
+        self.parameters = base.add_adapter(
+            settings.rank, settings.alpha, settings.method, settings.targets, settings.text_encoder
+        )
         self.crew.same(self.parameters)
-        self.optimizer = optimizers.build(settings.optimizer, self.parameters.values(), settings.learning_rate)
+        learning = optimizers.groups(settings.optimizer, self.parameters)
+        self.optimizer = optimizers.build(settings.optimizer, learning, settings.learning_rate)
         if hasattr(self.optimizer, "train"):
             self.optimizer.train()
         self.averages: dict[str, Any] = {}
@@ -111,17 +146,18 @@ class Loop:
         if not losses.checks:
             losses.note(self.check(0), self.parameters)
         self.averages = losses.averages
-        with Progress(self.settings.steps, what, "steps", already=first) as progress:
-            for step in range(first, self.settings.steps):
-                if losses.ended or stalled(losses.checks, self.settings.patience):
+        end = self.settings.ends or self.settings.steps
+        with Progress(end, what, "steps", already=first) as progress:
+            for step in range(first, end):
+                if losses.ended or (not self.settings.ends and stalled(losses.checks, self.settings.patience)):
                     break
                 losses.training.append(round(self.step(step), 5))
                 for watch in watches:
                     watch.stepped(self, step, losses.training[-1])
-                last = step + 1 == self.settings.steps
+                last = step + 1 == end
                 if (step + 1) % self.epoch == 0 or last:
                     with self._judged():
-                        losses.note(self.check(step + 1), self.parameters)
+                        losses.note(self.check(step + 1), self.parameters, self.settings.ends)
                         ended = any([watch.checked(self, losses) for watch in watches])
                     losses.ended = self.crew.agreed(ended)
                     if self.crew.main:
@@ -138,7 +174,7 @@ class Loop:
 
         share = optimizers.schedule(self.settings.optimizer, step, self.settings.steps)
         for group in self.optimizer.param_groups:
-            group["lr"] = self.settings.learning_rate * share
+            group["lr"] = self.settings.learning_rate * share * group.get("share", 1.0)
         loss = self.step_loss(step)
         self.optimizer.zero_grad()
         if loss.requires_grad:  # a process may have no row of a small batch
@@ -185,24 +221,54 @@ class Loop:
 
         rng, of, kept = np.random.default_rng([self.settings.seed, step, 5]), self.material, self.material.kept
         product = max(1, self.settings.batch - PRESERVED_PER_BATCH)
-        chosen = torch.from_numpy(rng.integers(len(of.latents), size=product))
-        moments, noise = _drawn(of.latents[chosen], self.base.train_steps, rng)
+        chosen = self._drawn_rows(rng, product)
+        latents = of.latents[chosen]
+        moments, noise = _drawn(latents, self.base.train_steps, rng)
         drawn = torch.from_numpy(rng.integers(len(kept.rows), size=PRESERVED_PER_BATCH))
-        target = self.base.process.target(of.latents[chosen], noise, moments)
-        where = None
-        if of.where is not None:
-            where = torch.cat([of.where[chosen], of.where.new_ones(len(drawn), *of.where.shape[1:])])
         share = [1 / product] * product + [PRESERVED_SHARE / len(drawn)] * len(drawn)
         rows = torch.tensor(self.crew.mine(len(share)), dtype=torch.long)
         if not len(rows):
             return torch.zeros((), device=noise.device)
-        losses = self.base.loss(
-            torch.cat([of.latents[chosen], kept.latents[kept.rows[drawn]]])[rows],
-            self.words[torch.cat([self._said(chosen, step), len(of.words) + kept.rows[drawn]])[rows]],
-            torch.cat([moments, kept.moments[drawn]])[rows], torch.cat([noise, kept.noise[drawn]])[rows],
-            None if where is None else where[rows], torch.cat([target, kept.target[drawn]])[rows],
+        seen = _Rows(
+            latents, self._said(chosen, step), moments, noise, None if of.where is None else of.where[chosen],
+            self.base.process.target(latents, noise, moments),
         )  # fmt: skip
+        taken = kept.rows[drawn]
+        picture = kept.latents[taken]
+        alike = latents.shape[1:] == picture.shape[1:]
+        evenly = None if seen.where is None or not alike else seen.where.new_ones(len(drawn), *seen.where.shape[1:])
+        same = _Rows(picture, len(of.words) + taken, kept.moments[drawn], kept.noise[drawn], evenly, kept.target[drawn])
+        if alike:
+            losses = self._losses(seen.with_rows(same).of(rows))
+        else:  # another shape than the class has: the network is asked twice
+            parts = (seen.of(rows[rows < product]), same.of(rows[rows >= product] - product))
+            losses = torch.cat([self._losses(part) for part in parts if len(part.latents)])
         return (losses * torch.tensor(share, device=losses.device)[rows]).sum() * self.crew.size
+
+    def _losses(self, of: _Rows) -> Any:
+        return self.base.loss(of.latents, self._read(of.words), of.moments, of.noise, of.where, of.target)
+
+    def _read(self, rows: Any) -> Any:
+        """The words of these rows; read anew where the text encoders learn, each text once."""
+        import torch
+
+        if not self.settings.text_encoder:
+            return self.words[rows]
+        of = self.material
+        said = [(*of.texts, *of.kept.texts)[row] for row in rows.tolist()]
+        once = list(dict.fromkeys(said))
+        return self.base.read_texts(once)[torch.tensor([once.index(text) for text in said])]
+
+    def _drawn_rows(self, rng: np.random.Generator, count: int) -> Any:
+        """(count,) int64: rows of `latents` that are of one shape; of each shape as often as it has rows."""
+        import torch
+
+        shapes = buckets.ranges(self.material.latents)
+        of = shapes[0]
+        if len(shapes) > 1:
+            shares = np.array([len(one) for one in shapes], float)
+            of = shapes[rng.choice(len(shapes), p=shares / shares.sum())]
+        return torch.from_numpy(of.start + rng.integers(len(of), size=count))
 
     def _said(self, chosen: Any, step: int) -> Any:
         """Rows of `words` for these views; the last row is no words at all, for the share that is learned without."""
@@ -216,13 +282,31 @@ class Loop:
 
     def check(self, step: int) -> Check:
         """Losses on held-out and on learned views at fixed moments with fixed noise: comparable from step to step."""
-        import torch
 
         of = self.material
-        firsts = torch.tensor(of.firsts[:CHECKED])
-        held = self._fixed(of.held_latents, of.held_words, of.held_where)
-        learned = self._fixed(of.latents[firsts], of.words[firsts], None if of.where is None else of.where[firsts])
+        words, held_words = of.words, of.held_words
+        if self.settings.text_encoder:
+            words, held_words = self._reread(of.texts), self._reread(of.held_texts)
+        held = self._checked(of.held_latents, held_words, of.held_where, range(len(of.held_latents)))
+        learned = self._checked(of.latents, words, of.where, sorted(of.firsts[:CHECKED]))
         return Check(step, held, learned)
+
+    def _reread(self, texts: Sequence[str]) -> Any:
+        """Texts as the encoders read them now, one row for each."""
+        import torch
+
+        once = list(dict.fromkeys(texts))
+        return self.base.encode_texts(once)[torch.tensor([once.index(text) for text in texts])]
+
+    def _checked(self, latents: Any, words: Any, where: Any, rows: Sequence[int]) -> tuple[float, ...]:
+        """The losses of these rows, shape by shape."""
+        import torch
+
+        found: list[float] = []
+        for places in buckets.sorted_out(latents, rows):
+            some = torch.tensor([rows[place] for place in places])
+            found += self._fixed(latents[some], words[some], None if where is None else where[some])
+        return tuple(found)
 
     def _fixed(self, latents: Any, words: Any, where: Any) -> tuple[float, ...]:
         """The loss of each row, the mean over CHECK_TIMES."""

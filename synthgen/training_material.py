@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from synthgen import images, masks, training_report
+from synthgen import buckets, images, masks, training_report
 from synthgen.masks import Mask
 from synthgen.progress import Progress
 from synthgen.training_loop import Kept, Material
@@ -36,38 +37,55 @@ class Lesson:
 
 def make(base: Any, train: list[Photo], held: list[Photo], lesson: Lesson, seed: int) -> Material:
     """Views of the photos to learn from and to check with; `held` is `train` where there are too few to hold out."""
-    import torch
-
     mirror = lesson.domain.mirror(lesson.taught)
     apart = held is not train
     held = held[:CHECKED] if apart else held
     per_photo = max(2, math.ceil(LEAST_VIEWS / len(train)))
-    size, learned, texts = base.size, [], []
+    shapes = {photo.path: base.shape(photo) for photo in (*train, *held)}
+    if base.buckets:
+        training_report.say(f"shapes, in px: {buckets.told(shapes.values())}")
+    shown = sorted(range(len(train)), key=lambda number: str(shapes[train[number].path]))  # of one shape side by side
+    learned, texts = [], []
     with Progress(len(train) + len(held) + 1, "prepare", "photos") as progress:
-        for number, photo in enumerate(train):
-            views = images.views(_layered(photo, lesson.masks), per_photo, size, seed * 1009 + number, mirror)
+        for number in shown:
+            photo, own = train[number], seed * 1009 + number
+            views = images.views(_layered(photo, lesson.masks), per_photo, shapes[photo.path], own, mirror)
             learned.append(np.stack(views))
             texts += [photo.caption] * per_photo
             progress.step()
-        checks = []
+        checks: list[tuple[np.ndarray, str, int]] = []
         seen = int(not apart)  # a photo's first view is the photo itself, which training has
-        for number, photo in enumerate(held):
+        for number in sorted(range(len(held)), key=lambda number: str(shapes[held[number].path])):
+            photo, own = held[number], seed * 1009 + 500_000 + number
             count = max(1 + seen, 4 // len(held)) + seen
-            views = images.views(_layered(photo, lesson.masks), count, size, seed * 1009 + 500_000 + number, mirror)
+            views = images.views(_layered(photo, lesson.masks), count, shapes[photo.path], own, mirror)
             checks += [(view, photo.caption, number) for view in views[seen:]]
             progress.step()
         kept, said = training_report.class_pictures(base, lesson.domain, lesson.kept, PRESERVED, seed)
         progress.step()
-    of_class = Kept.ask(base, base.encode_pixels(kept), base.encode_texts(said), seed)
-    latents = torch.cat([base.encode_pixels(views[..., :3]) for views in learned])
-    shown = np.stack([view for view, _, _ in checks])
-    held_latents = base.encode_pixels(shown[..., :3])
+    of_class = Kept.ask(base, base.encode_pixels(kept), base.encode_texts(said), seed, said)
+    texts.append("")
+    held_texts = [caption for _, caption, _ in checks]
+    latents, where = _encoded(base, learned)
+    held_latents, held_where = _encoded(base, _alike([view for view, _, _ in checks]))
     return Material(
-        latents, base.encode_texts([*texts, ""]), held_latents, base.encode_texts([said for _, said, _ in checks]),
+        latents, base.encode_texts(texts), held_latents, base.encode_texts(held_texts),
         of_class, tuple(number for _, _, number in checks),
-        tuple(range(0, len(latents), per_photo)), apart,
-        _where(np.concatenate(learned), latents), _where(shown, held_latents),
+        tuple(shown.index(number) * per_photo for number in range(len(train))), apart, where, held_where,
+        tuple(texts), tuple(held_texts),
     )  # fmt: skip
+
+
+def _alike(views: list[np.ndarray]) -> list[np.ndarray]:
+    """Views one after another as blocks of one shape each, (n, h, w, c)."""
+    return [np.stack(list(block)) for _, block in itertools.groupby(views, key=lambda view: view.shape)]
+
+
+def _encoded(base: Any, blocks: list[np.ndarray]) -> tuple[Any, Any]:
+    """(latents, how much each of their places counts or None) of blocks of views, (n, h, w, 3 or 4) uint8 each."""
+    latents = [base.encode_pixels(views[..., :3]) for views in blocks]
+    where = [_where(views, held) for views, held in zip(blocks, latents, strict=True)]
+    return buckets.joined(latents), None if where[0] is None else buckets.joined(where)
 
 
 def _layered(photo: Photo, known: Mapping[Path, Mask]) -> Any:

@@ -9,18 +9,20 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from synthgen import adapter_methods, optimizers, precision, training_logs
+from synthgen import adapter_methods, buckets, optimizers, precision, presets, training_logs
 from synthgen.checkpoint import Settings
 from synthgen.errors import RequestError, UnknownName
 from synthgen.masks import HOW
 from synthgen.memory_modes import MODES
+from synthgen.presets import Preset
 from synthgen.provenance import canonical_json
 from synthgen.training_measures import AT_CHECKS
 from synthgen.types import ImageSet, Rights
 
 PATIENCE = 5
 DECIDING = (  # what is said where it is not the usual
-    "method", "targets", "optimizer", "caption_dropout", "ema", "masks", "patience", "precision",
+    "method", "targets", "optimizer", "caption_dropout", "ema", "masks", "patience", "precision", "buckets",
+    "text_encoder", "folds",
 )  # fmt: skip
 
 
@@ -58,6 +60,7 @@ class TrainRequest:
     category: str = ""
     method: str = "lora"  # one of adapter_methods.NAMES
     targets: str = "all"  # one of adapter_methods.TARGETS
+    text_encoder: bool = False  # whether the base's text encoders learn too
     optimizer: str = "adamw"  # one of optimizers.NAMES
     caption_dropout: float = 0.0
     ema: float = 0.0
@@ -65,8 +68,10 @@ class TrainRequest:
     precision: str = "auto"  # one of precision.NAMES
     log: tuple[str, ...] = ()  # trackers, of training_logs.NAMES
     masks: str = "auto"  # one of masks.HOW
+    buckets: str = "auto"  # one of buckets.CHOICES: whether photos are learned in shapes of their own
     samples: int = AT_CHECKS  # pictures of the product, and as many of other things, at some checks; 0: none
     patience: int = PATIENCE  # checks without a better one, after which training ends; 0: never
+    folds: int = 0  # trainings that each leave a part out, to choose the step where photos are too few; 0: none
     auto: Budget | None = None  # find rank, alpha, learning rate, steps and targets that are not said, within this
     ignore_blocks: bool = False  # train whatever the check of the photos says
     domain: str = "apparel"
@@ -75,17 +80,16 @@ class TrainRequest:
     )  # what the domain wants to know: condition, modality, metadata
 
 
-def checked(request: TrainRequest, rank: int) -> TrainRequest:
-    """The request with its rank and alpha filled in, but for those that are to be found.
+def checked(request: TrainRequest) -> TrainRequest:
+    """The request, whose numbers and names can be; its precision as it will be.
 
-    rank  the base's own
     Raises RequestError for numbers that no training can use, UnknownName.
     """
     for name, value in (("--learning-rate", request.learning_rate), ("--alpha", request.alpha)):
         if not math.isfinite(value) or value < 0:
             raise RequestError(f"{name} is {value}; wanted a number above 0.")
     known = {
-        "masks": HOW, "method": adapter_methods.NAMES, "targets": adapter_methods.TARGETS,
+        "masks": HOW, "buckets": buckets.CHOICES, "method": adapter_methods.NAMES, "targets": adapter_methods.TARGETS,
         "optimizer": optimizers.NAMES,
     }  # fmt: skip
     for name, names in known.items():
@@ -93,8 +97,6 @@ def checked(request: TrainRequest, rank: int) -> TrainRequest:
             raise UnknownName(f"--{name}", getattr(request, name), names)
     if not 0 <= request.seed < 2**53:
         raise RequestError(f"--seed is {request.seed}; wanted a whole number from 0 to 2^53 - 1.")
-    rank = request.rank or rank
-    adapter_methods.require_alpha(request.method, rank, request.alpha)
     if request.memory in MODES and MODES[request.memory].bits and request.method not in adapter_methods.BESIDE:
         raise RequestError(
             f"--method {request.method} changes the weights themselves, and --memory {request.memory} holds them in "
@@ -102,11 +104,28 @@ def checked(request: TrainRequest, rank: int) -> TrainRequest:
         )
     request = replace(request, precision=precision.wanted(request.precision))
     training_logs.require(request.log)
-    if request.auto:
-        if not (math.isfinite(request.auto.minutes) and request.auto.minutes > 0):
-            raise RequestError(f"--budget is {request.auto.minutes:g} minutes; wanted a number above 0.")
-        return request
-    return replace(request, rank=rank, alpha=request.alpha or float(rank))
+    if request.auto and not (math.isfinite(request.auto.minutes) and request.auto.minutes > 0):
+        raise RequestError(f"--budget is {request.auto.minutes:g} minutes; wanted a number above 0.")
+    return request
+
+
+def preset_of(module: Any, photos: int) -> Preset:
+    """What a training of a base family on so many photos begins with."""
+    own = Preset(module.RANK, float(module.RANK), module.LEARNING_RATE, module.steps(photos))
+    return presets.of(module.name, photos, own)
+
+
+def filled(request: TrainRequest, preset: Preset) -> TrainRequest:
+    """The request with its rank and alpha filled in, but for those that are to be found. Raises RequestError."""
+    rank = request.rank or preset.rank
+    adapter_methods.require_alpha(request.method, rank, request.alpha)
+    return request if request.auto else replace(request, rank=rank, alpha=_alpha(request, preset))
+
+
+def _alpha(request: TrainRequest, preset: Preset) -> float:
+    """As stated; of the preset's rank the preset's; else the rank."""
+    usual = preset.alpha if not request.rank and request.method != "oft" else 0.0
+    return request.alpha or usual or float(request.rank or preset.rank)
 
 
 def settings(request: TrainRequest, module: Any, photos: int) -> Settings:
@@ -114,13 +133,15 @@ def settings(request: TrainRequest, module: Any, photos: int) -> Settings:
 
     photos  how many are learned from and held out together
     """
-    rank = request.rank or module.RANK
-    own = adapter_methods.rate(request.method, module.LEARNING_RATE)
+    preset = preset_of(module, photos)
+    own = adapter_methods.rate(request.method, preset.learning_rate)
     return Settings(
-        steps=request.steps or module.steps(photos), batch=request.batch or module.BATCH,
-        learning_rate=optimizers.rate(request.optimizer, request.learning_rate, own), seed=request.seed, rank=rank,
-        alpha=request.alpha or float(rank), optimizer=request.optimizer, method=request.method,
+        steps=request.steps or preset.steps, batch=request.batch or module.BATCH,
+        learning_rate=optimizers.rate(request.optimizer, request.learning_rate, own), seed=request.seed,
+        rank=request.rank or preset.rank, alpha=_alpha(request, preset), optimizer=request.optimizer,
+        method=request.method,
         caption_dropout=request.caption_dropout, ema=request.ema, patience=request.patience, targets=request.targets,
+        text_encoder=request.text_encoder,
     )  # fmt: skip
 
 

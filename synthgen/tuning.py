@@ -124,6 +124,11 @@ def find(
     return Found(_of(chosen, preset), trials, told, chosen)
 
 
+def trials(place: Path) -> tuple[Trial, ...]:
+    """The trials of a study that came to an end, in their order."""
+    return tuple(_trials(_study(place)))
+
+
 def hand_over(found: Found, place: Path, folder: Path) -> None:
     """Put the chosen trial's checkpoint into an adapter's folder, unless one is there: from it, training goes on."""
     target = folder / checkpoint.PLACE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ WAYS = {
     "adamw": PLAIN,
     "prodigy": replace(PLAIN, optimizer="prodigy", learning_rate=1.0),
     "schedule-free": replace(PLAIN, optimizer="schedule-free"),
+    "adamw8bit": replace(PLAIN, optimizer="adamw8bit", rank=64, alpha=64.0),  # small matrices stay in 32 bits
     "mean and silence": replace(PLAIN, ema=0.9, caption_dropout=0.3, method="rslora"),
 }
 
@@ -165,7 +167,8 @@ def test_caption_dropout_takes_the_row_without_words(toy: Path) -> None:
     assert loop(toy, PLAIN)._said(chosen, 0) is chosen
 
 
-def test_unknown_and_missing_optimizers_are_wrong_requests() -> None:
+def test_unknown_and_missing_optimizers_are_wrong_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "bitsandbytes", None)
     with pytest.raises(UnknownName, match="did you mean 'prodigy'"):
         optimizers.build("prodgy", [], 1.0)
     with pytest.raises(RequestError, match="pip install bitsandbytes"):

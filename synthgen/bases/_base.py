@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from synthgen import adapter_methods, lora, lora_change, lora_fit, photo_frame, precision, tensor_file
+from synthgen import buckets, lora, lora_change, lora_fit, photo_frame, precision
 from synthgen.adapters import WEIGHTS
 from synthgen.bases import _bits, _hint
 from synthgen.bases._identity import Identity
 from synthgen.bases._kept import Kept, accepted
+from synthgen.bases._learner import Learner
 from synthgen.bases._process import STEPS
-from synthgen.errors import RequestError, SynthgenError
+from synthgen.errors import RequestError
 from synthgen.memory_modes import MODES
-from synthgen.types import AdapterUse, Guide, Job, Picture
+from synthgen.types import AdapterUse, Guide, Job, Photo, Picture
 
 KEPT_AT_8 = ("wo",)  # T5 looks at this layer's type, and takes whole bytes for whole numbers only at 8 bits
 
 
-class Base:
+class Base(Learner):
     """Loaded parts of one base.
 
     Latents are float32, (b, ...) in the form that the family's network takes; words are a `Words`, or what the family
@@ -34,6 +33,7 @@ class Base:
         self.family, self.identity, self.device = family, identity, device
         self.parts, self.controlnets = pipe, dict(controlnets)
         self.size = family.side(identity)  # px; what is trained at, and what is drawn where nothing else is said
+        self.buckets = False  # whether photos are learned in shapes of their own
         self.train_steps = STEPS
         self.precision = "auto"  # of training, one of precision.NAMES; "auto" is the family's own
         self.mode = MODES[identity.memory]
@@ -42,6 +42,7 @@ class Base:
         for part in (*self.models(), *self.controlnets.values()):
             part.to("cpu" if self.mode.offload else device)
             part.eval()  # not frozen: oneDNN takes other kernels for frozen weights, and the last bits differ
+        self.learning = (family.DENOISER,)
         self._pipelines: dict[tuple[str, tuple[str, ...]], Any] = {}  # (class, conditions) -> the pipeline
         self._attached: tuple[AdapterUse, ...] | None = ()
         self._plain: dict[str, tuple[Any, Any]] = {}  # module that an adapter changed -> its weight, and as it was
@@ -58,17 +59,6 @@ class Base:
         """What to draw with where nothing else is said, at this base's size."""
         return {**self.family.settings(self.identity), "size": self.size}
 
-    @property
-    def denoiser(self) -> Any:
-        """The network that an adapter is trained on."""
-        return getattr(self.parts, self.family.DENOISER)
-
-    def models(self) -> list[Any]:
-        """Every part with weights."""
-        import torch
-
-        return [part for part in self.parts.components.values() if isinstance(part, torch.nn.Module)]
-
     def _hold(self) -> None:
         """The linear layers of large networks in few bits."""
         parts = {name: part for name, part in self.parts.components.items() if part in self.models()}
@@ -77,8 +67,14 @@ class Base:
 
     # ---- training
 
+    def shape(self, photo: Photo) -> int | tuple[int, int]:
+        """px: the side of the square that a photo is learned in, or (width, height) where it has a shape of its own."""
+        if not self.buckets:
+            return int(self.size)
+        return buckets.shape((photo.width, photo.height), self.size, self.family.SIDE_STEP)
+
     def encode_pixels(self, pixels: np.ndarray) -> Any:
-        """(b, s, s, 3) uint8 -> latents, as the network takes them; of what the encoder says, the mean."""
+        """(b, h, w, 3) uint8 -> latents, as the network takes them; of what the encoder says, the mean."""
         import torch
 
         batch = torch.from_numpy(np.ascontiguousarray(pixels)).permute(0, 3, 1, 2).float() / 127.5 - 1
@@ -92,43 +88,9 @@ class Base:
         with torch.no_grad():
             return self.family.words(self, list(texts))
 
-    def add_adapter(self, rank: int, alpha: float, method: str = "lora", targets: str = "all") -> dict[str, Any]:
-        """Put a fresh adapter that changes nothing yet on the network; its trainable parameters by name.
-
-        method   one of adapter_methods.NAMES
-        targets  one of adapter_methods.TARGETS
-        """
-        modules = self.family.modules(targets)
-        with warnings.catch_warnings():  # OFT says of each module whose width its blocks do not divide that it adapts
-            warnings.filterwarnings("ignore", message="Invalid `oft_block_size`")
-            config = adapter_methods.config(method, rank, alpha, modules)
-            self.denoiser.add_adapter(config, adapter_name="default")
-        if self.mode.recompute:
-            self.denoiser.enable_gradient_checkpointing()
-            self.denoiser.train()  # the libraries recompute only then; no family has dropout
-        for value in self.denoiser.parameters():
-            if value.requires_grad:
-                value.data = value.data.float()  # small steps would be lost in bfloat16
-        return {name: value for name, value in self.denoiser.named_parameters() if value.requires_grad}
-
-    def drop_adapter(self) -> None:
-        """Take the adapter in training off again: the network is the one that was loaded."""
-        from peft.tuners.tuners_utils import BaseTunerLayer
-
-        network = self.denoiser
-        for name, layer in list(network.named_modules()):
-            if isinstance(layer, BaseTunerLayer):
-                above, _, last = name.rpartition(".")
-                setattr(network.get_submodule(above), last, layer.get_base_layer())
-        for value in network.parameters():
-            value.requires_grad_(value.is_floating_point())
-        network._hf_peft_config_loaded = False
-        if hasattr(network, "peft_config"):
-            del network.peft_config
-
-    def use_adapter(self, used: bool) -> None:
-        """Switch the adapter in training on or off."""
-        (self.denoiser.enable_adapters if used else self.denoiser.disable_adapters)()
+    def read_texts(self, texts: Sequence[str]) -> Any:
+        """The same while the text encoders learn: what follows from the words reaches them."""
+        return self.family.words(self, list(texts))
 
     def loss(
         self, latents: Any, words: Any, timesteps: Any, noise: Any, where: Any = None, target: Any = None
@@ -169,26 +131,6 @@ class Base:
         if where is not None:
             error = error * (where / where.flatten(1).mean(1).reshape(-1, *([1] * (where.dim() - 1))))
         return self.process.weight(timesteps) * error.flatten(1).mean(1)
-
-    def save_adapter(self, folder: Path) -> Path:
-        """Write the LoRA so that unmodified diffusers loads it, alpha included in its metadata."""
-        from diffusers.training_utils import _collate_lora_metadata
-        from peft import get_peft_model_state_dict
-        from safetensors import SafetensorError
-
-        part = self.family.DENOISER
-        layers = {f"{part}_lora_layers": get_peft_model_state_dict(self.denoiser, adapter_name="default")}
-        try:
-            type(self.parts).save_lora_weights(
-                folder, weight_name=WEIGHTS, safe_serialization=True, **layers,
-                **_collate_lora_metadata({part: self.denoiser}),
-            )  # fmt: skip
-            tensor_file.write_canonical(folder / WEIGHTS, self.family.MODELSPEC)
-        except (SafetensorError, OSError) as error:
-            raise SynthgenError(
-                f"{folder / WEIGHTS} cannot be written: {error}. The last checkpoint is kept."
-            ) from error
-        return folder / WEIGHTS
 
     # ---- drawing
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar
 
-from synthgen import file_hash, model_folder, precision
+from synthgen import adapter_methods, file_hash, model_folder, precision
 from synthgen.bases._device import device_of, quiet, threads
 from synthgen.bases._identity import Control, Identity
 from synthgen.bases._memory import Memory
@@ -56,6 +56,7 @@ class Family(Memory, ABC):
     BATCH: ClassVar[int] = 4
     SIDE: ClassVar[int] = 1024  # px, where the weights do not say
     SIDE_STEP: ClassVar[int] = 16
+    SQUARES_ONLY: ClassVar[bool] = False  # whether it was made for squares, and photos of other shapes are filled up
     SETTINGS: ClassVar[Mapping[str, Any]] = MappingProxyType({})  # of drawing: steps, guidance, batch
     MODELSPEC: ClassVar[Mapping[str, str]] = MappingProxyType({})
     TAUGHT: ClassVar[Mapping[str, Taught]] = MappingProxyType(
@@ -209,6 +210,19 @@ class Family(Memory, ABC):
                 f"base '{identity.id}' is distilled to few steps ({identity.distilled}): what is taught to it makes it "
                 f"forget them, and its pictures blur. Train on {self.INSTEAD or 'the base that it was made from'}; the "
                 "adapter may then be tried on this one with --other-lineage. Nothing was trained."
+            )
+
+    def require_readable(self, base: str, learning: bool, method: str) -> None:
+        """Raises RequestError where text encoders are to learn and cannot, or not by this method."""
+        if learning and not self.TEXT_PARTS:
+            raise RequestError(
+                f"--train-text-encoder: base '{base}' reads with a language model, which is left as it is. Leave it "
+                "out. Nothing was trained."
+            )
+        if learning and method not in adapter_methods.ON_TEXT:
+            raise RequestError(
+                f"--train-text-encoder goes with --method {' or '.join(adapter_methods.ON_TEXT)}, not with {method}: "
+                "other programs read no other kind there. Nothing was trained."
             )
 
     def places(self, identity: Identity) -> dict[str, tuple[int, ...]]:

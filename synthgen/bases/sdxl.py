@@ -57,6 +57,7 @@ class StableDiffusionXL(UNetFamily):
         "StableDiffusionXLControlNetInpaintPipeline",
     )
     TEXT_PARTS = ("text_encoder", "text_encoder_2")
+    RANK = 32
     SETTINGS = drawing(steps=30, guidance=6.0, batch=2)
     MODELSPEC = modelspec("stable-diffusion-xl-v1-base", 1024)
     INSTEAD = "sdxl"
@@ -83,8 +84,8 @@ class StableDiffusionXL(UNetFamily):
         return Words({"states": states, "pooled": pooled})
 
     def predict(self, base: Any, noisy: Any, moment: Any, words: Words) -> Any:
-        side = noisy.shape[-1] * base.parts.vae_scale_factor
-        frame = noisy.new_tensor([[side, side, 0, 0, side, side]]).repeat(len(noisy), 1)  # size, crop, target size
+        high, wide = (places * base.parts.vae_scale_factor for places in noisy.shape[-2:])
+        frame = noisy.new_tensor([[high, wide, 0, 0, high, wide]]).repeat(len(noisy), 1)  # size, crop, target size
         told = {"text_embeds": words.values["pooled"], "time_ids": frame}
         return base.denoiser(noisy, moment, words.values["states"], added_cond_kwargs=told).sample
 

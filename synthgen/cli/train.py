@@ -58,10 +58,16 @@ HOW = (  # how the one loop trains, whatever it learns from
     click.option(
         "--optimizer",
         default="adamw",
-        help="adamw, prodigy, schedule-free, or adamw8bit (needs CUDA and bitsandbytes).",
+        help="adamw, prodigy, schedule-free, or adamw8bit (needs bitsandbytes).",
     ),
     click.option(
         "--targets", default="all", help="Modules that learn: all of the family's choice, or attention alone."
+    ),
+    click.option(
+        "--train-text-encoder",
+        "text_encoder",
+        is_flag=True,
+        help="Words learn too: LoRA on the base's CLIP text encoders, at a fifth of the rate. Slower.",
     ),
     click.option("--caption-dropout", type=click.FloatRange(0, 1), default=0.0, help="Share learned without words."),
     click.option(
@@ -77,10 +83,22 @@ HOW = (  # how the one loop trains, whatever it learns from
         help="Where the product is: auto (masks/NAME.png or alpha, else found), given, or off.",
     ),
     click.option(
+        "--buckets",
+        default="auto",
+        help="Learn photos in shapes of about their own proportions, never enlarged: auto (where the base draws other "
+        "shapes than squares), on, or off (filled up to squares).",
+    ),
+    click.option(
         "--patience",
         type=Whole(0, "checks"),
         default=5,
         help="End after so many checks without a better one; 0: never. The best is kept.",
+    ),
+    click.option(
+        "--folds",
+        type=Whole(0, "trainings"),
+        default=0,
+        help="Below five photos: choose the step by so many trainings that each leave a part out; 0: by other views.",
     ),
     click.option(
         "--mixed-precision",
