@@ -41,8 +41,9 @@ def build(name: str, parameters: Iterable[Any], learning_rate: float) -> Any:
     import torch
 
     told: dict[str, Any] = {"lr": learning_rate, "betas": (0.9, 0.99), "weight_decay": 1e-4}
-    if name == "adamw":
-        return torch.optim.AdamW(parameters, **told)
+    parameters = list(parameters)
+    if name == "adamw":  # one kernel for all matrices, where the device has it
+        return torch.optim.AdamW(parameters, **told, fused=_device(parameters) in ("cpu", "cuda"))
     if name == "adamw8bit":
         try:
             import bitsandbytes
@@ -60,6 +61,12 @@ def build(name: str, parameters: Iterable[Any], learning_rate: float) -> Any:
 
         return AdamWScheduleFree(parameters, **told, warmup_steps=WARM, foreach=False)
     raise UnknownName("--optimizer", name, NAMES)
+
+
+def _device(parameters: list[Any]) -> str:
+    """Kind of device of the first of them, given as `groups` gives them."""
+    first = parameters[0]
+    return str((first["params"][0] if isinstance(first, dict) else first).device.type)
 
 
 def schedule(name: str, step: int, steps: int) -> float:
@@ -91,7 +98,8 @@ def restore(optimizer: Any, parameters: Mapping[str, Any], tensors: Mapping[str,
     for full, kept in tensors.items():
         key, _, name = full.partition(".")
         value = parameters[name]
-        optimizer.state[value][key] = kept if key == "step" else kept.to(value.device)
+        here = key != "step" or optimizer.defaults.get("fused")  # a fused step counts beside its weights
+        optimizer.state[value][key] = kept.to(value.device) if here else kept
     for name, row in told["numbers"].items():
         optimizer.state[parameters[name]].update(row)
     for group, row in zip(optimizer.param_groups, told["groups"], strict=True):
