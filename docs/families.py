@@ -21,6 +21,12 @@ PAGE = Path(__file__).with_name("families.md")
 BASES, LAYOUTS, BITS = (f"tests/contracts/test_{name}.py" for name in ("bases", "lora_layouts", "few_bits"))
 SINGLE = "tests/bases/test_single_file.py"
 
+TOLD = """\
+Weights that each can be named by, with licence and memory: `synthgen list bases`, `synthgen show base NAME`. Turbo,
+schnell, distilled klein and the like draw, and are refused for training. The test of each column, which runs in
+`make test` for every family that does not say no:
+"""
+
 
 @dataclass(frozen=True)
 class Column:
@@ -92,9 +98,7 @@ def page() -> str:
     lines = ["# Families of bases", "", "Made by `python docs/families.py --write`.", ""]
     lines += [f"| family | {' | '.join(column.name for column in COLUMNS)} |", "| --- " * (len(COLUMNS) + 1) + "|"]
     lines += [f"| {name} | {' | '.join(cells)} |" for name, cells in rows().items()]
-    lines += ["", "Weights that each can be named by, with licence and memory: `synthgen list bases`, `synthgen show base NAME`.",
-              "Turbo, schnell, distilled klein and the like draw, and are refused for training. The test of each column, which",
-              "runs in `make test` for every family that does not say no:", ""]  # fmt: skip
+    lines += ["", *TOLD.splitlines(), ""]
     lines += [f"- {column.name}: `{column.file}`, `{column.test}`" for column in COLUMNS]
     return "\n".join(lines) + "\n"
 
