@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import ast
 import importlib
-from importlib.metadata import entry_points
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
 from importlib.resources import files
 from types import ModuleType
 
@@ -21,14 +22,8 @@ def members(room: str) -> dict[str, str]:
 
     Third parties join through the entry-point group `synthgen.<room>`.
     """
-    found: dict[str, str] = {}
-    for entry in sorted(files("synthgen").joinpath(room).iterdir(), key=lambda item: item.name):
-        if entry.name.endswith(".py") and not entry.name.startswith("_"):
-            text = ast.get_docstring(ast.parse(entry.read_text(encoding="utf-8"))) or ""
-            found[entry.name[:-3]] = text.split("\n", 1)[0]
-    for point in entry_points(group=f"synthgen.{room}"):
-        found.setdefault(point.name, f"from {point.value}")
-    return found
+    joined = {point.name: f"from {point.value}" for point in _joined(room)}
+    return {**_shipped(room), **{name: text for name, text in joined.items() if name not in _shipped(room)}}
 
 
 def member(room: str, name: str) -> ModuleType:
@@ -36,7 +31,22 @@ def member(room: str, name: str) -> ModuleType:
     known = members(room)
     if name not in known:
         raise UnknownName(room, name, known)
-    for point in entry_points(group=f"synthgen.{room}"):
+    for point in _joined(room):
         if point.name == name:
             return importlib.import_module(point.value)
     return importlib.import_module(f"synthgen.{room}.{name}")
+
+
+@cache  # what is installed does not change while a program runs, and to look takes a tenth of a second
+def _joined(room: str) -> tuple[EntryPoint, ...]:
+    return tuple(entry_points(group=f"synthgen.{room}"))
+
+
+@cache
+def _shipped(room: str) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for entry in sorted(files("synthgen").joinpath(room).iterdir(), key=lambda item: item.name):
+        if entry.name.endswith(".py") and not entry.name.startswith("_"):
+            text = ast.get_docstring(ast.parse(entry.read_text(encoding="utf-8"))) or ""
+            found[entry.name[:-3]] = text.split("\n", 1)[0]
+    return found
