@@ -51,6 +51,8 @@ def test_copies_go_out_in_every_format_and_verify_against_the_run(run: Path, enc
     for name in ("csv", "imagefolder", "torchvision", "webdataset", "parquet", "coco", "yolo", "croissant"):
         back = ingest.run(ingest.IngestRequest(Path("set") / name, Path("back") / name))
         assert (back.pictures, back.skipped) == (len(lines), ()), name
+    there_and_back = verify.path(Path("back/parquet"), stores=(run,))
+    assert there_and_back.counts == {"ok": len(lines)}
     assert all(item.already for item in export.run(export.ExportRequest((run,), FORMATS, Path("set"),
                                                                         encoding=encoding)).exports)  # fmt: skip
 
