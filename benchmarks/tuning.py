@@ -148,14 +148,12 @@ def losses(base: Any, adapter: Path, pictures: list[np.ndarray], captions: list[
 
 def judged(test: Path, place: Path, single: bool, given: argparse.Namespace) -> dict[str, Any]:
     """The losses of all arms on what they did not see, and their differences with intervals."""
-    from synthgen import adapters, bases, images, training_check, training_request
+    from synthgen import adapters, bases, images, rooms, training_check, training_request
     from synthgen.train import _described, _finder
 
     module, identity = bases.find("mini")
     base = module.load(identity, "cpu")
     request = training_request.TrainRequest(test, category=given.category)
-    from synthgen import rooms
-
     photos, _ = _described(request, module, rooms.member("domains", "apparel"), _finder(request))
     pictures, captions = [], []
     for photo in photos.photos:
