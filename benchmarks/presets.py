@@ -49,9 +49,9 @@ def drawn(source: Path, size: int, place: Path) -> Path | None:
     return target
 
 
-def tuned(images: Path, budget: float, seconds: float) -> bool:
+def tuned(images: Path, base: str, budget: float, seconds: float) -> bool:
     """Tune a set, or go on with it, for at most so long; whether its budget is spent."""
-    words = ["tune", "--images", images, "--out", images.parent / "tuning", "--budget", budget]
+    words = ["tune", "--images", images, "--base", base, "--out", images.parent / "tuning", "--budget", budget]
     command = [sys.executable, "-m", "synthgen", *map(str, words)]
     child = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     try:
@@ -110,6 +110,7 @@ def main() -> None:
     ask = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ask.add_argument("--images", type=Path, action="append", required=True, help="a folder of photos; repeats")
     ask.add_argument("--work", type=Path, required=True, help="where the studies stand, and go on")
+    ask.add_argument("--base", default="mini", help="the base that is tuned, of mini's family")
     ask.add_argument("--sizes", type=int, nargs="+", default=SIZES, help="photos in a set")
     ask.add_argument("--budget", type=float, default=10.0, help="minutes for each set")
     ask.add_argument("--piece", type=float, default=0.0, help="seconds after which this stops; 0: when all is done")
@@ -124,7 +125,7 @@ def main() -> None:
             if images is None:
                 continue
             left = end - time.monotonic()
-            if left < 5 or not tuned(images, given.budget, left):
+            if left < 5 or not tuned(images, given.base, given.budget, left):
                 sys.exit("this piece is over; the same command goes on")
             if told := better(tuning.trials(images.parent / "tuning")):
                 found[source.resolve().name] = told

@@ -81,7 +81,7 @@ def trained(arm: str, learn: Path, place: Path, state: dict[str, Any], clock: Cl
     row = state.setdefault(arm, {"seconds": 0.0, "done": False})
     if row["done"]:
         return
-    words = ["train-product", "--images", learn, "--out", place / arm, "--name", learn.name, "--samples", 0]
+    words = ["train-product", "--images", learn, "--out", place / arm, "--base", given.base, "--samples", 0]
     if given.category:
         words += ["--category", given.category]
     if arm == "auto":
@@ -151,9 +151,9 @@ def judged(test: Path, place: Path, single: bool, given: argparse.Namespace) -> 
     from synthgen import adapters, bases, images, rooms, training_check, training_request
     from synthgen.train import _described, _finder
 
-    module, identity = bases.find("mini")
+    module, identity = bases.find(given.base)
     base = module.load(identity, "cpu")
-    request = training_request.TrainRequest(test, category=given.category)
+    request = training_request.TrainRequest(test, base=given.base, category=given.category)
     photos, _ = _described(request, module, rooms.member("domains", "apparel"), _finder(request))
     pictures, captions = [], []
     for photo in photos.photos:
@@ -197,6 +197,7 @@ def main() -> None:
     ask.add_argument("--photo", type=Path, action="append", default=[], help="a folder with one photo; repeats")
     ask.add_argument("--work", type=Path, required=True, help="where the trainings stand, and go on")
     ask.add_argument("--budget", type=float, default=10.0, help="minutes for finding settings")
+    ask.add_argument("--base", default="mini", help="the base that is adapted")
     ask.add_argument("--category", default="", help="of all folders, where their names do not say it")
     ask.add_argument("--piece", type=float, default=0.0, help="seconds after which this stops; 0: when all is done")
     ask.add_argument("--out", type=Path, help=f"where the figures go, such as {RESULTS.name}")
