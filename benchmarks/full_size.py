@@ -1,16 +1,31 @@
 """The published bases at full size with random weights, on an accelerator: memory and speed of each mode.
 
-    python benchmarks/full_size.py --base sdxl --base sd35-medium --base flux2-klein-base-4b --out benchmarks/results
+    python benchmarks/full_size.py --base sdxl --base sd35-medium --base flux2-klein-base-4b
+    python benchmarks/full_size.py --toy --base sdxl        on a processor, with a toy; nothing is kept
 
 For each base and mode, in a process of its own: 50 steps of training a LoRA at 1024 px and 16 pictures of 4 steps, with
 seconds, the peak of torch's allocator and, beside it, what `synthgen show base` estimates. No weight is downloaded: the
 networks are built from the configurations below and filled with small random numbers, as the toys of the tests are.
-Writes full_size.json, dated, and prints a table. Without an accelerator it says so and ends with 2; nothing is written.
+Writes benchmarks/results/full_size.json, dated, and prints each row; without an accelerator it says so and ends with 2.
 """
 
 from __future__ import annotations
 
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
 from typing import Any
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "benchmarks" / "results" / "full_size.json"
+MODES = ("half", "lean", "8bit", "4bit", "offload")
+STEPS, PICTURES, DRAWING = 50, 16, 4
 
 # Sources: SD 1.5 and XL: the configurations in tests/test_lora_names.py, as diffusers 0.42.1 converts them. FLUX.1,
 # Qwen-Image, Z-Image: the defaults of their classes in diffusers 0.42.1. SD 3.5 medium: its transformer/config.json as
@@ -80,3 +95,154 @@ def built(name: str, device: str = "meta") -> dict[str, Any]:
                 found[part] = getattr(diffusers, kind)(**told)
         found[family.DENOISER] = getattr(diffusers, CLASSES[name])(**weights.size.network)
     return found
+
+
+def pipeline(name: str) -> Any:
+    """The unmodified pipeline of a base in bfloat16, in main memory."""
+    import torch
+
+    sys.path.insert(0, str(ROOT / "tests"))
+    import diffusers
+    import toy_bases
+
+    from synthgen import bases
+
+    family, _ = bases.names()[name]
+    torch.set_default_dtype(torch.bfloat16)
+    parts = built(name, "cpu")
+    torch.set_default_dtype(torch.float32)
+    with tempfile.TemporaryDirectory() as place:
+        clip = toy_bases.clip_tokenizer(Path(place) / "words")
+        makers = {"CLIP": lambda: clip, "T5": toy_bases.t5_tokenizer, "Qwen": toy_bases.qwen_tokenizer}
+        for part, (kind, _, _) in PARTS[name].items():
+            if part.startswith("text_encoder"):
+                own = next(make for start, make in makers.items() if kind.startswith(start))()
+                parts[part.replace("text_encoder", "tokenizer")] = own
+    if family.name in ("sd15", "sdxl"):
+        parts["scheduler"] = diffusers.EulerDiscreteScheduler(beta_schedule="scaled_linear", beta_start=0.00085)
+    else:
+        parts["scheduler"] = diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0)
+    more = {"safety_checker": None, "feature_extractor": None} if family.name == "sd15" else {}
+    more |= {"add_watermarker": False} if family.name == "sdxl" else {}
+    return getattr(diffusers, family.PIPELINE)(**parts, **more)
+
+
+def opened(name: str, mode: str, toy: Path | None) -> Any:
+    """A base in a mode, on the device."""
+    from synthgen import bases
+    from synthgen.bases._base import Base
+    from synthgen.bases._device import quiet
+    from synthgen.bases._identity import Identity
+
+    quiet()
+    family, _ = bases.names()[name]
+    if toy:
+        base = family.load(bases.find(str(toy), memory=mode)[1], "cpu")
+    else:
+        identity = Identity("random", "0" * 64, "Apache-2.0", Path("none"), memory=mode)
+        base = Base(family, identity, pipeline(name), {}, "cuda")
+    base.size = 64 if toy else family.SIDE
+    return base
+
+
+def measured(name: str, mode: str, toy: Path | None) -> dict[str, Any]:
+    """Seconds and peaks of training and of drawing, of one base in one mode."""
+    import numpy as np
+    import torch
+
+    from synthgen import bases, card_preset
+    from synthgen.memory_modes import MODES as KNOWN
+    from synthgen.types import Job
+
+    family, weights = bases.names()[name]
+    base, cuda = opened(name, mode, toy), toy is None
+    need, told = card_preset.published(family, weights.size), {"base": name, "mode": mode}
+    job = [Job(f"{number:016x}", number, "a photo of a sks shirt", "", number, {}) for number in range(PICTURES)]
+    settings = {**base.settings, "num_inference_steps": 1 if toy else DRAWING}
+    base.render(job[:1], [None], settings)  # first calls choose kernels
+
+    def timed(work: Any) -> tuple[float, float]:
+        if cuda:
+            torch.cuda.reset_peak_memory_stats()
+            torch.cuda.synchronize()
+        began = time.monotonic()
+        work()
+        if cuda:
+            torch.cuda.synchronize()
+        return time.monotonic() - began, torch.cuda.max_memory_allocated() / 1e9 if cuda else 0.0
+
+    def draw() -> None:
+        for number in range(0, PICTURES, settings["batch"]):
+            some = job[number : number + settings["batch"]]
+            base.render(some, [None] * len(some), settings)
+
+    def train() -> None:
+        for _ in range(2 if toy else STEPS):
+            base.loss(latents, words, torch.randint(0, 1000, (len(latents),), device=latents.device),
+                      torch.randn_like(latents)).mean().backward()  # fmt: skip
+            optimizer.step()
+            optimizer.zero_grad()
+
+    seconds, peak = timed(draw)
+    told |= {"pictures_per_s": PICTURES / seconds, "draw_gb": peak,
+             "draw_estimate_gb": need.bytes(mode, base.size, settings["batch"], False) / 1e9}  # fmt: skip
+    if KNOWN[mode].offload:
+        return told
+    batch = family.BATCH
+    latents = base.encode_pixels(np.zeros((batch, base.size, base.size, 3), np.uint8))
+    words = base.encode_texts(["a photo of a sks shirt"] * batch)
+    optimizer = torch.optim.AdamW(base.add_adapter(family.RANK, float(family.RANK)).values(), lr=1e-5)
+    seconds, peak = timed(train)
+    return {**told, "steps_per_s": (2 if toy else STEPS) / seconds, "batch": batch, "train_gb": peak,
+            "train_estimate_gb": need.bytes(mode, base.size, batch, True) / 1e9}  # fmt: skip
+
+
+def main() -> None:
+    """Each base and mode in a process of its own; a table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--base", action="append", choices=sorted(PARTS), help="may repeat")
+    parser.add_argument("--mode", action="append", choices=MODES, help="may repeat; all of them where none is named")
+    parser.add_argument("--toy", action="store_true", help="on a processor, with toys of the tests")
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--one", type=Path, help=argparse.SUPPRESS)  # a process for one base and mode writes here
+    given = parser.parse_args()
+    import torch
+
+    if not given.toy and not torch.cuda.is_available():
+        print("there is no accelerator here; --toy shows that the program works", file=sys.stderr)
+        sys.exit(2)
+    names, modes = given.base or ["sdxl", "sd35-medium", "flux2-klein-base-4b"], given.mode or MODES
+    if given.one:
+        toy = _toy(names[0]) if given.toy else None
+        given.one.write_text(json.dumps(measured(names[0], modes[0], toy)))
+        return
+    rows = []
+    for name in names:
+        for mode in modes if not given.toy else [one for one in modes if one != "offload"]:
+            with tempfile.TemporaryDirectory() as place:
+                one = Path(place) / "one.json"
+                command = [sys.executable, __file__, "--base", name, "--mode", mode, "--one", str(one)]
+                ended = subprocess.run([*command, *(["--toy"] if given.toy else [])], capture_output=True, text=True)
+                row = json.loads(one.read_text()) if one.is_file() else {"base": name, "mode": mode}
+            rows.append(row if not ended.returncode else {**row, "failed": ended.stderr.strip().splitlines()[-1]})
+            print(json.dumps(rows[-1]), flush=True)
+    if not given.toy:
+        used = {one: version(one) for one in ("torch", "diffusers", "bitsandbytes")}
+        kept = {"date": f"{datetime.now(UTC):%Y-%m-%d}", "device": torch.cuda.get_device_name(), "versions": used}
+        kept["rows"] = rows
+        given.out.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
+
+
+def _toy(name: str) -> Path:
+    """The toy of a base's family."""
+    sys.path.insert(0, str(ROOT / "tests"))
+    import toy_bases
+
+    from synthgen import bases
+
+    family = bases.names()[name][0].name
+    return Path(toy_bases.write(family, Path(tempfile.mkdtemp()) / f"toy-{family}"))
+
+
+if __name__ == "__main__":
+    main()

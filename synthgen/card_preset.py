@@ -84,6 +84,25 @@ def drawing(need: Need, card: float, size: int = 0) -> Preset | None:
     return None
 
 
+def told(name: str, card: float) -> str:
+    """How a base that is named would be trained and drawn with on a card of so many bytes, in words."""
+    family, weights = bases.names()[name]
+    try:
+        need = here(*bases.find(name))
+    except RequestError:
+        if weights is None or weights.size is None:
+            return "its size is not known here"
+        need = published(family, weights.size)
+    draws, trains = drawing(need, card), training(need, card)
+    drawn = f"draws with --memory {draws.memory} (about {base_facts.size(draws.bytes)})" if draws else "does not fit"
+    if weights is not None and weights.distilled:
+        return f"{drawn}; is not trained on"
+    if trains is None:
+        return f"{drawn}; training does not fit"
+    how = f"{trains.size} px, batches of {trains.batch}, about {base_facts.size(trains.bytes)}"
+    return f"{drawn}; trains with --memory {trains.memory} ({how})"
+
+
 def _halves(most: int) -> Iterator[int]:
     while most:
         yield most

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -123,3 +124,12 @@ def test_a_card_is_taken_for_what_it_holds(tmp_path: Path, synthgen: Callable[..
     assert told.code == 0 and "--memory half: about 0.00 GB of 0.00 GB" in told.err
     told = synthgen("generate", "--count", 1, "--no-adapter", "--base", folder, "--memory", "0.000001GB")
     assert told.code == 2 and "cannot be drawn with" in told.err
+
+
+def test_doctor_says_how_each_base_would_be_held_on_this_machine(synthgen: Callable[..., Any]) -> None:
+    told = synthgen("doctor", "--json")
+    can = json.loads(told.out)["can"]
+    assert {*can} == {*bases.names()}
+    assert "draws with --memory full" in can["mini"] and "trains with --memory full (256 px" in can["mini"]
+    assert all("is not trained on" in can[name] for name, (_, weights) in PUBLISHED.items() if weights.distilled)
+    assert card_preset.told("flux-dev", 12e9) == "does not fit; training does not fit"

@@ -41,7 +41,7 @@ def doctor(images: Path | None, base: str, trigger: str, sheet: Path | None, as_
 def _machine(as_json: bool) -> None:
     from dataclasses import asdict
 
-    from synthgen import bases, machine
+    from synthgen import bases, card_preset, machine
 
     told = machine.describe()
     here = {}
@@ -51,14 +51,17 @@ def _machine(as_json: bool) -> None:
         except RequestError as error:
             here[name] = str(error)
     missing = machine.shortcomings(told)
+    card = max((one["memory"] for one in told.devices), default=0) or told.memory_free or told.memory
+    can = {name: card_preset.told(name, float(card)) for name in here}
     if as_json:
-        echo_json({**asdict(told), "bases": here, "missing": missing})
+        echo_json({**asdict(told), "bases": here, "can": can, "missing": missing})
         return
     rows = [("system", f"{told.system}, Python {told.python}"), ("cores", f"{told.cores}"),
             ("memory", f"{machine.size(told.memory_free)} free of {machine.size(told.memory)}"),
             ("disk", f"{machine.size(told.disk_free)} free here")]  # fmt: skip
     rows += [("device", _device(one)) for one in told.devices]
     rows += [("base", f"{name}: {state}") for name, state in here.items()]
+    rows += [("can", f"{name}: {state}") for name, state in can.items()]
     rows += [("library", f"{name} {held or 'missing'}") for name, held in told.libraries.items()]
     rows += [("missing", text) for text in missing] or [("missing", "nothing")]
     for key, text in rows:
