@@ -249,10 +249,7 @@ def _masks(report: photo_check.Report) -> dict[Path, Mask]:
 
 
 def _assets(identity: Any, photos: ImageSet) -> list[Asset]:
-    return [
-        *identity.assets(),
-        rights_file.photos(photos.folder.name, photos.rights, photos.digest),
-    ]
+    return [*identity.assets(), rights_file.photos(photos.folder.name, photos.rights, photos.digest)]
 
 
 def _already(folder: Path, digest: str, replace_it: bool) -> bool:
