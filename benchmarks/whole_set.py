@@ -1,13 +1,14 @@
 """From a labelled real set to the answer whether classifiers may be trained and tested on what is made from it.
 
-    python benchmarks/whole_set.py ../shared/data/xray --domain medical --work build/xray --count 1000
+    python benchmarks/whole_set.py ../shared/data/xray --domain medical --work build/xray --count 500
     python benchmarks/whole_set.py ../shared/data/apparel --domain apparel --work build/apparel --count 100
 
 DIR holds a folder for each class and metadata.csv with `file_name` and, where there is one, `patient_id`. Patients, or
-pictures where none is named, go to training or to test by half. From the training half adapters are trained, as users
-do: one of the condition with its normal pictures, `--count` pictures from it; or one of each category, `--count` from
-each. `real/` holds both halves with their split, and `benchmarks/evaluate.py` puts its questions: classifiers taught
-from real training pictures, from synthetic ones, or both, are judged on the test half that nothing has seen.
+pictures where none is named, go to training or to test by half. From the training half an adapter of each class is
+trained, as users do, and `--count` pictures are made with each. `--together` trains one adapter of a condition that
+learns the normal pictures beside it, and makes both with that. `real/` holds both halves with their split, and
+`benchmarks/evaluate.py` puts its questions: classifiers taught from real training pictures, from synthetic ones, or
+both, are judged on the test half that nothing has seen.
 --work keeps it all: what is there is not made again.
 """
 
@@ -78,18 +79,19 @@ def laid_out(source: Path, rows: Sequence[dict[str, str]], work: Path) -> dict[s
     return places
 
 
-def medical(places: dict[str, Path], work: Path, modality: str) -> list[list[str]]:
+def medical(places: dict[str, Path], work: Path, modality: str, together: bool) -> list[list[str]]:
     """Adapters trained; options of generate for each."""
     commands = []
     for label, place in places.items():
-        if label == NORMAL:
+        if label == NORMAL and together:
             continue
         if not (work / "adapters" / label / "card.toml").is_file():
-            normal = ["--normal", places[NORMAL]] if NORMAL in places else []
+            normal = ["--normal", places[NORMAL]] if together else []
+            condition = "none" if label == NORMAL else label
             synthgen(
-                "train-condition", "--images", place, "--condition", label, "--modality", modality, "--metadata",
-                work / "photos" / "metadata.csv", *normal, "--owner", "a public set", "--license", "LicenseRef-own",
-                folder=work,
+                "train-condition", "--images", place, "--condition", condition, "--name", label, "--modality", modality,
+                "--metadata", work / "photos" / "metadata.csv", *normal, "--owner", "a public set", "--license",
+                "LicenseRef-own", folder=work,
             )  # fmt: skip
         commands.append(["--pipeline", "medical", "--adapter", label])
     return commands
@@ -109,6 +111,7 @@ def main() -> None:
     parser.add_argument("source", type=Path, help="labelled real pictures")
     parser.add_argument("--domain", choices=("apparel", "medical"), required=True)
     parser.add_argument("--modality", default="chest-xray", help="of a medical set")
+    parser.add_argument("--together", action="store_true", help="one adapter for a condition and its normal pictures")
     parser.add_argument("--work", type=Path, required=True, help="folder that keeps everything")
     parser.add_argument("--count", type=int, default=500, help="pictures to make with each adapter")
     given = parser.parse_args()
@@ -116,7 +119,10 @@ def main() -> None:
     work.mkdir(parents=True, exist_ok=True)
     rows = halves(given.source, ("finding", "category", "label"))
     places = laid_out(given.source, rows, work)
-    commands = medical(places, work, given.modality) if given.domain == "medical" else apparel(places, work)
+    if given.domain == "medical":
+        commands = medical(places, work, given.modality, given.together)
+    else:
+        commands = apparel(places, work)
     runs = []
     for number, command in enumerate(commands):
         out = work / "runs" / f"{number}-{command[-1]}"
