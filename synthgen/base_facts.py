@@ -36,7 +36,7 @@ def of(name: str) -> dict[str, Any]:
         "pose": _pose(family),
         "training": _training(family, weights),
         "adapters on": ", ".join((family.DENOISER, *family.TEXT_PARTS)),
-        "drawn with": ", ".join(f"{key} {value}" for key, value in family.SETTINGS.items()),
+        "drawn with": ", ".join(f"{key} {value}" for key, value in _drawn_with(family, weights).items()),
         "here": "no",
     }
     told = {key: value for key, value in told.items() if value}
@@ -106,6 +106,11 @@ def _pose(family: Any) -> str:
         return f"none: {family.WITHOUT_CONTROL}"
     inside = family.name == bases.EMBEDDED
     return f"{family.CONTROLNET}{', inside' if inside else '; name one with --controlnet FOLDER or ORG/NAME'}"
+
+
+def _drawn_with(family: Any, weights: Any) -> dict[str, Any]:
+    """Steps, guidance and batch where nothing is said."""
+    return {**family.SETTINGS, **(family.FEW if weights is not None and weights.distilled else {})}
 
 
 def _training(family: Any, weights: Any) -> str:

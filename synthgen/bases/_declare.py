@@ -19,6 +19,11 @@ def drawing(steps: int, guidance: float, batch: int) -> Mapping[str, Any]:
     return MappingProxyType({"num_inference_steps": steps, "guidance_scale": guidance, "batch": batch})
 
 
+def few(steps: int, guidance: float) -> Mapping[str, Any]:
+    """FEW of a family, as the documentation of diffusers 0.42.1 draws with its distilled weights."""
+    return MappingProxyType({"num_inference_steps": steps, "guidance_scale": guidance})
+
+
 def modelspec(architecture: str, side: int, **more: str) -> Mapping[str, str]:
     """What a LoRA file of this family says of itself (ModelSpec 1.0.1)."""
     told = {

@@ -58,6 +58,9 @@ class Family(Memory, ABC):
     SIDE_STEP: ClassVar[int] = 16
     SQUARES_ONLY: ClassVar[bool] = False  # whether it was made for squares, and photos of other shapes are filled up
     SETTINGS: ClassVar[Mapping[str, Any]] = MappingProxyType({})  # of drawing: steps, guidance, batch
+    FEW: ClassVar[Mapping[str, Any]] = MappingProxyType(
+        {}
+    )  # the same of weights that were distilled, where they differ
     MODELSPEC: ClassVar[Mapping[str, str]] = MappingProxyType({})
     TAUGHT: ClassVar[Mapping[str, Taught]] = MappingProxyType(
         {}
@@ -280,7 +283,7 @@ class Family(Memory, ABC):
 
     def settings(self, identity: Identity) -> dict[str, Any]:
         """What to draw with where neither the user nor the recipe says anything."""
-        return {**self.SETTINGS, "size": self.side(identity)}
+        return {**self.SETTINGS, **(self.FEW if identity.distilled else {}), "size": self.side(identity)}
 
     def side(self, identity: Identity) -> int:
         """px: the side of pictures that the weights were made for."""

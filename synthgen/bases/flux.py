@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from synthgen import model_folder
-from synthgen.bases._declare import drawing, into, modelspec
+from synthgen.bases._declare import drawing, few, into, modelspec
 from synthgen.bases._transformer import ATTENTION, OF_WORDS, FlowFamily
 from synthgen.bases._weights import IN_DIFFUSERS, Size, Weights
 from synthgen.bases._words import Words
@@ -94,6 +94,7 @@ class Flux(FlowFamily):
     WORDS = 512
     T5 = ("text_encoder_2", 512)
     SETTINGS = drawing(steps=28, guidance=3.5, batch=1)
+    FEW = few(steps=4, guidance=0.0)
     MODELSPEC = modelspec("flux-1-dev", 1024)
     INSTEAD = "flux-dev, or flux2-klein-base-4b, whose licence is free"
 

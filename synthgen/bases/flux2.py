@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from synthgen.bases._declare import drawing, modelspec
+from synthgen.bases._declare import drawing, few, modelspec
 from synthgen.bases._transformer import FlowFamily
 from synthgen.bases._weights import Size, Weights
 from synthgen.bases._words import Words
@@ -77,9 +77,10 @@ class Flux2Klein(FlowFamily):
     HELD = (34.0, 48.0)
     WORDS = 512
     SETTINGS = drawing(steps=50, guidance=4.0, batch=1)
+    FEW = few(steps=4, guidance=1.0)
     MODELSPEC = modelspec("flux-2-klein-4b", 1024)
     INSTEAD = "flux2-klein-base-4b"
-    WITHOUT_CONTROL = "diffusers has no ControlNet for FLUX.2; a pose can be shown to it as a reference picture."
+    WITHOUT_CONTROL = "diffusers has no ControlNet for FLUX.2. Take another base where poses must be kept."
 
     def distilled(self, folder: ModelFolder) -> str:
         return "its index says is_distilled" if folder.options.get("is_distilled") else super().distilled(folder)

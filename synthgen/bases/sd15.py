@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from synthgen.bases._declare import drawing, into, modelspec
+from synthgen.bases._declare import drawing, few, into, modelspec
 from synthgen.bases._unet import UNetFamily
 from synthgen.bases._weights import IN_DIFFUSERS, Size, Weights
 from synthgen.model_folder import ModelFolder
@@ -44,6 +44,7 @@ class StableDiffusion(UNetFamily):
     )
     SIDE = 512
     SETTINGS = drawing(steps=30, guidance=7.5, batch=4)
+    FEW = few(steps=4, guidance=1.0)
     MODELSPEC = modelspec("stable-diffusion-v1", 512)
     INSTEAD = "the Stable Diffusion 1.5 base"
 

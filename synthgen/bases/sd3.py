@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from synthgen.bases._declare import drawing, into, modelspec
+from synthgen.bases._declare import drawing, few, into, modelspec
 from synthgen.bases._transformer import ATTENTION, OF_WORDS, FlowFamily
 from synthgen.bases._weights import IN_DIFFUSERS, Size, Weights
 from synthgen.bases._words import Words
@@ -98,6 +98,7 @@ class StableDiffusion3(FlowFamily):
     WORDS = 333
     T5 = ("text_encoder_3", 256)
     SETTINGS = drawing(steps=28, guidance=4.5, batch=2)
+    FEW = few(steps=4, guidance=0.0)
     MODELSPEC = modelspec("stable-diffusion-3", 1024)
     INSTEAD = "sd35-medium"
 

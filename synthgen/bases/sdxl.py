@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from synthgen.bases._declare import drawing, into, modelspec
+from synthgen.bases._declare import drawing, few, into, modelspec
 from synthgen.bases._unet import UNetFamily
 from synthgen.bases._weights import IN_DIFFUSERS, Size, Weights
 from synthgen.bases._words import Words
@@ -59,6 +59,7 @@ class StableDiffusionXL(UNetFamily):
     TEXT_PARTS = ("text_encoder", "text_encoder_2")
     RANK = 32
     SETTINGS = drawing(steps=30, guidance=6.0, batch=2)
+    FEW = few(steps=4, guidance=0.0)
     MODELSPEC = modelspec("stable-diffusion-xl-v1-base", 1024)
     INSTEAD = "sdxl"
 

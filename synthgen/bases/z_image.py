@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from synthgen.bases._declare import drawing, into, modelspec
+from synthgen.bases._declare import drawing, few, into, modelspec
 from synthgen.bases._transformer import ATTENTION, FlowFamily
 from synthgen.bases._weights import IN_DIFFUSERS, Size, Weights
 from synthgen.bases._words import Words
@@ -56,6 +56,7 @@ class ZImage(FlowFamily):
     HELD = (45.0, 54.0)
     WORDS = 512
     SETTINGS = drawing(steps=28, guidance=4.0, batch=1)
+    FEW = few(steps=9, guidance=0.0)
     MODELSPEC = modelspec("z-image", 1024)
     INSTEAD = "z-image"
 

@@ -165,6 +165,8 @@ def _bases() -> dict[str, str]:
         license_ = (hub.rights(name) or weights).license if weights else family.LICENSE
         commercial = licenses.clear([Asset("base", name, license_)], "commercial").answer
         place = f"{weights.repo}; {'pulled' if hub.pinned(name) else 'not pulled'}" if weights else "in the package"
+        if weights and weights.size:
+            place += f"; {sum(weights.size.numbers.values()) / 1e9:.1f} billion numbers"
         state = f"[{place}; {license_}, commercial use: {commercial}]"
         draws = " Draws only: it is distilled." if weights and weights.distilled else ""
         found[name] = f"{caption}{draws} {state}"

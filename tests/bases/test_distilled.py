@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import toy_bases
 from toy_base import photos
+
+from synthgen import bases
 
 
 def altered(folder: Path, file: str, **values: Any) -> Path:
@@ -42,5 +45,14 @@ def test_a_distilled_base_is_refused_for_training_with_the_reason_and_what_to_tr
     )
     assert told.code == 2 and not (tmp_path / "new").exists()
     assert "is distilled to few steps (" in told.err and "Train on " in told.err
+    few, whole = (family_of.settings(one) for family_of, one in _both(folder))
+    assert few["num_inference_steps"] <= 9 < whole["num_inference_steps"] and few["guidance_scale"] <= 1
     drawn = synthgen("generate", "--count", 2, "--base", folder, "--no-adapter", "--size", 64, "--dry-run")
     assert drawn.code == 0, drawn.err
+
+
+def _both(folder: Path) -> list[tuple[Any, Any]]:
+    """The base as it is, and as if it were not distilled."""
+    family, identity = bases.find(str(folder))
+    assert identity.distilled
+    return [(family, identity), (family, replace(identity, distilled=""))]
