@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from synthgen.engines._heap import give_back, keep
 from synthgen.types import AdapterUse, Guide, Job, Picture
 
 Steer = Callable[[Job], tuple[Job, Guide]]
@@ -47,6 +48,7 @@ class Drawer:
 
         tolerance  grey levels by which a picture changes with the size of its batch; measured where it is None
         """
+        keep()
         self._base = work.family.load(work.identity, work.device)
         self._steer, self._settings = work.steer, work.settings
         self._size = int(work.settings["batch"])
@@ -94,6 +96,7 @@ class Drawer:
                 raise MemoryError("not even one picture fits") from error
         self._size = math.ceil(len(part) / 2)
         gc.collect()
+        give_back()
         print(f"out of memory with {len(part)} pictures at once; from now on {self._size}", file=sys.stderr, flush=True)
         return []
 
