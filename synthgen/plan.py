@@ -113,11 +113,15 @@ def root(job_id: str) -> str:
     return job_id.split("-", 1)[0]
 
 
-def cells(jobs: Sequence[Job]) -> dict[str, dict[str, int]]:
-    """How many jobs ask for each value of each axis, values in alphabetical order."""
+def cells(jobs: Sequence[Job], crossed: Sequence[tuple[str, ...]] = ()) -> dict[str, dict[str, int]]:
+    """How many jobs ask for each value of each axis, values in alphabetical order.
+
+    crossed  groups of axes whose combinations are counted too: "place x view" -> "beach x full"
+    """
     counts: dict[str, dict[str, int]] = {}
     for job in jobs:
-        for axis, value in job.requested.items():
+        groups = {" x ".join(axes): " x ".join(job.requested[axis] for axis in axes) for axes in crossed}
+        for axis, value in {**job.requested, **groups}.items():
             axis_counts = counts.setdefault(axis, {})
             axis_counts[value] = axis_counts.get(value, 0) + 1
     return {axis: dict(sorted(values.items())) for axis, values in counts.items()}

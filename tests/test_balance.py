@@ -79,3 +79,4 @@ def test_a_dry_run_shows_weights_crosses_and_precision(synthgen: Callable, empty
     assert code == 0
     assert "beach 45, park 15" in out
     assert "place=park (15) +-23" in out
+    assert "beach x full 15" in out and "place x view=park x close (5)" in out
