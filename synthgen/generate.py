@@ -7,6 +7,7 @@ recipes.load -> licenses.require -> plan.jobs -> store.pending -> pose.prepare -
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,6 +19,7 @@ from typing import Any
 from synthgen import (
     adapter_choice,
     adapters,
+    background,
     balance,
     bases,
     card_preset,
@@ -140,8 +142,7 @@ def run(request: GenerateRequest) -> RunResult:
     """
     ready = _prepare(request)
     rooms.member("engines", request.engine)  # an engine that is not there is told before anything is made
-    cells = plan.cells(ready.jobs)
-    place = ready.address.text if ready.address else ready.folder
+    cells, place = plan.cells(ready.jobs, ready.plan.cross), ready.address.text if ready.address else ready.folder
     if not ready.address:
         recipe_choice.check_use(ready.folder, place, request)
     if request.device and not request.dry_run:
@@ -283,7 +284,6 @@ def _make(store: Run, ready: Prepared, request: GenerateRequest, marker: marks.M
         adapter_choice.say(
             f"{ready.module.without_control(ready.identity)} Poses are asked for in words only; no keypoints are told."
         )
-
     photos = retouch.Photos(ready.into, int(settings["size"])) if ready.into else None
     skeletons = steered and (ready.into is None or retouch.posed(ready.into, ready.module, ready.conditions))
     along = guides.Guides(ready.conditions, int(settings["size"]), ready.own_poses)
@@ -299,11 +299,12 @@ def _make(store: Run, ready: Prepared, request: GenerateRequest, marker: marks.M
 
 
 def _draw(engine: Any, store: Run, ready: Prepared, request: GenerateRequest, marker: marks.Marker) -> None:
-    """Every round of every group, judged and kept."""
+    """Every round of every group; pictures are judged, marked and kept while the next ones are drawn."""
     engine.attach(ready.uses)
     facts = RunFacts(ready.folder, ready.uses, ready.recipe.settings, request.use, ready.jobs, engine.redraw)
     judges = _judges(ready, facts)
-    with Progress(len(ready.jobs), f"generate {ready.folder.name}", "pictures", already=store.made) as progress:
+    progress = Progress(len(ready.jobs), f"generate {ready.folder.name}", "pictures", already=store.made)
+    with progress, background.Background() as aside:
         for (uses, group), attempt in itertools.product(sweep.groups(ready.uses, ready.jobs), range(TRIES)):
             wanted = {job.id for job in store.pending(group) if job.attempt == attempt}
             if not wanted:
@@ -312,9 +313,10 @@ def _draw(engine: Any, store: Run, ready: Prepared, request: GenerateRequest, ma
             context = _context(ready, uses)
             jobs = [_at(job, attempt) for job in group if store.rejections(job) >= attempt]
             for pictures in engine.draw(jobs, wanted):
-                for picture in pictures:
-                    settled = watermark.marked(images.greyed(picture) if ready.grey else picture, request.watermark)
-                    _judge(store, settled, judges, context, marker, progress)
+                greyed = map(images.greyed, pictures) if ready.grey else pictures
+                settled = [watermark.marked(one, request.watermark) for one in greyed]
+                aside.do([functools.partial(_judge, store, one, judges, context, marker, progress) for one in settled])
+            aside.wait()  # who is in the next round follows from what was rejected in this one
     adapter_choice.say(*[gate.finish() for _, gate, _ in judges if hasattr(gate, "finish")])
     short = store.pending(ready.jobs)
     if short:

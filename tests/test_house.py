@@ -39,7 +39,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
      "perceptual_hash", "masks", "photo_quality", "photo_check", "caption_lint", "contact_sheet", "machine",
      "training_check", "optimizers", "buckets", "presets",
      "text_length", "file_hash", "model_folder", "hub", "ldm_names", "memory_modes",
-     "grid", "photo_frame", "remote_run", "remote_lock"),
+     "grid", "photo_frame", "remote_run", "remote_lock", "background"),
     ("mini",),
     ROOMS,
     ("engines",),

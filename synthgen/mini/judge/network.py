@@ -90,12 +90,20 @@ def build() -> Any:
             self.heads = nn.ModuleDict({key: nn.Linear(width, len(values)) for key, values in LABELS.items()})
 
         def forward(self, pixels: Any, where: Any = None) -> dict[str, Any]:
+            return self.tell(pixels, self.look(pixels), where)
+
+        def look(self, pixels: Any) -> tuple[Any, ...]:
+            """What is seen, whatever is asked: fine, middle and coarse features, and maps."""
             fine = self.fine(self.stem(pixels))
             middle = self.middle(fine)
             coarse = self.coarse(middle)
             grow = nn.functional.interpolate
             lifted = self.lift(torch.cat([middle, grow(coarse, scale_factor=2.0)], 1))
-            maps = self.maps(self.join(torch.cat([grow(lifted, scale_factor=2.0), fine], 1)))
+            return fine, middle, coarse, self.maps(self.join(torch.cat([grow(lifted, scale_factor=2.0), fine], 1)))
+
+        def tell(self, pixels: Any, looked: tuple[Any, ...], where: Any = None) -> dict[str, Any]:
+            """Labels, points and maps from what `look` saw."""
+            fine, middle, coarse, maps = looked
             garment = maps[:, POINTS:].sigmoid()
             if where is not None:  # also there where no garment is seen: its edge may be missed
                 garment = where * (garment + 0.1)
@@ -127,13 +135,17 @@ class Judge:
     def __init__(self, network: Any, sha256: str) -> None:
         self.network, self.sha256 = network.eval(), sha256
         self.name = f"synthgen-mini-judge@{sha256[:12]}"
-        self._last: tuple[Any, Reading] | None = None
+        self._last: tuple[Any, Reading, Any] | None = None  # a picture, its reading, and what the network saw of it
 
     def read_one(self, picture: Any) -> Reading:
         """The reading of one picture; the last one is remembered, for two gates ask of the same picture."""
+        return self._once(picture)[0]
+
+    def _once(self, picture: Any) -> tuple[Reading, Any]:
         if self._last is None or self._last[0] is not picture:
-            self._last = picture, self.read([picture])[0]
-        return self._last[1]
+            looked = self._look([picture])
+            self._last = picture, self._read([picture], looked)[0], looked
+        return self._last[1:]
 
     def worn(self, picture: Any, zone: str) -> dict[str, str]:
         """Colour and pattern of the garment that is worn in the "upper" or the "lower" zone of the body.
@@ -142,11 +154,11 @@ class Judge:
         """
         import torch
 
-        reading = self.read_one(picture)
+        reading, looked = self._once(picture)
         size = np.array([picture.shape[1], picture.shape[0]], np.float32)
         where = torch.from_numpy(_zone(reading.keypoints[:, :2] / size, zone))[None, None]
         with torch.no_grad():
-            logits = self.network(_seen([picture]), where)["labels"]
+            logits = self.network.tell(*looked, where)["labels"]
         return {key: LABELS[key][int(logits[key][0].argmax())] for key in ("colour", "pattern")}
 
     def features(self, pictures: Sequence[Any]) -> Any:
@@ -158,10 +170,21 @@ class Judge:
 
     def read(self, pictures: Sequence[Any]) -> list[Reading]:
         """Readings of pictures, each (h, w, 3) uint8 sRGB of any one size; squares are what it was trained on."""
+        return self._read(pictures, self._look(pictures))
+
+    def _look(self, pictures: Sequence[Any]) -> tuple[Any, Any]:
+        """Pictures as the network takes them, and what it sees, whatever is asked."""
+        import torch
+
+        pixels = _seen(pictures)
+        with torch.no_grad():
+            return pixels, self.network.look(pixels)
+
+    def _read(self, pictures: Sequence[Any], looked: tuple[Any, Any]) -> list[Reading]:
         import torch
 
         with torch.no_grad():
-            told = self.network(_seen(pictures))
+            told = self.network.tell(*looked)
         shares = {key: logits.softmax(-1).numpy() for key, logits in told["labels"].items()}
         points, seen = told["points"].numpy(), told["seen"].sigmoid().numpy()
         masks = told["mask"].sigmoid().numpy()
