@@ -150,9 +150,8 @@ def run(request: GenerateRequest) -> RunResult:
     if request.dry_run:
         return RunResult(place, len(ready.jobs), 0, 0, 0, ready.verdict, cells)
     adapter_choice.say(*recipe_choice.remarks(ready))
-    who = signing.identity(
-        request.certificate, request.key, signing.command(request.sign_with) if request.sign_with else None
-    )
+    elsewhere = signing.command(request.sign_with) if request.sign_with else None
+    who = signing.identity(request.certificate, request.key, elsewhere)
     marker = marks.Marker(who, request.publish_prompts, request.prompt_writer)
     described = {**plan.described(ready.plan), "count": len(ready.jobs)}
     with contextlib.ExitStack() as held:
@@ -160,14 +159,13 @@ def run(request: GenerateRequest) -> RunResult:
         if mirror:
             if there := mirror.finished(described["digest"]):
                 recipe_choice.check_line(there["line"], place, request)
-                adapter_choice.say(f"{place} is finished: {there['made']} pictures.")
                 made, refused = int(there["made"]), int(there["rejected"])
+                adapter_choice.say(f"{place} is finished: {made} pictures.")
                 return RunResult(place, len(ready.jobs), 0, made, refused, ready.verdict, cells)
             mirror.pull()
             recipe_choice.check_use(ready.folder, place, request)
         store = held.enter_context(Run.open(ready.folder, described, mirror))
-        already = store.made
-        if store.finished:
+        if (already := store.made) and store.finished:
             adapter_choice.say(f"{place} is finished: {already} pictures.")
         else:
             if already:
@@ -393,8 +391,8 @@ def _pose_license(ready: Prepared) -> str:
 
 def _short(folder: Path, short: Sequence[Job]) -> str:
     """Which cells could not be filled, worst first."""
-    cells = plan.cells(short)
-    worst = sorted(((count, axis, value) for axis, row in cells.items() for value, count in row.items()), reverse=True)
+    rows = plan.cells(short).items()
+    worst = sorted(((count, axis, value) for axis, row in rows for value, count in row.items()), reverse=True)
     named = ", ".join(f"{axis}={value} ({count})" for count, axis, value in worst[:5])
     return (
         f"{folder}: {len(short)} pictures were rejected {TRIES} times each; short cells: {named}. "
