@@ -87,7 +87,7 @@ def test_what_passes_through_is_as_much_as_is_estimated(name: str, tmp_path: Pat
 # base -> its presets on cards of 24 and 12 GB: mode, px, batch
 PRESETS = {
     "sd15": (("full", 512, 4), ("half", 512, 4)),
-    "sdxl": (("lean", 1024, 4), ("lean", 1024, 4)),
+    "sdxl": (("lean", 1024, 4), ("lean", 1024, 2)),
     "sd35-medium": (("lean", 1024, 2), ("8bit", 1024, 2)),
     "sd35-large": (("8bit", 1024, 2), ("4bit", 768, 1)),
     "flux-dev": (("8bit", 1024, 1), None),
