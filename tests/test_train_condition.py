@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from synthgen import adapters, case_table, condition, deidentify, generate, images, photo_split
+from synthgen import (
+    adapters,
+    bases,
+    case_table,
+    condition,
+    deidentify,
+    generate,
+    images,
+    photo_split,
+    training_request,
+)
 from synthgen.domains import medical
 from synthgen.errors import RequestError
 from synthgen.mini.world import render
@@ -196,3 +207,10 @@ def test_a_folder_of_something_else_is_never_written_into(toy: Path, tmp_path: P
     with pytest.raises(RequestError, match="holds no adapter"):
         learned(xrays(tmp_path / "set", 4), toy, other)
     assert [path.name for path in other.iterdir()] == ["letter.txt"]
+
+
+def test_a_modality_is_learned_longer_than_a_product_unless_steps_are_stated(tmp_path: Path) -> None:
+    family, _ = bases.choose("mini")
+    product, case = (TrainRequest(tmp_path, domain=domain, rank=4) for domain in ("apparel", "medical"))
+    steps = [training_request.settings(one, family, 30).steps for one in (product, case, replace(case, steps=7))]
+    assert steps == [steps[0], training_request.LONGER["medical"] * steps[0], 7]
