@@ -10,14 +10,20 @@ import pytest
 from test_training_loop import Killed
 from toy_base import OWN, photos
 
-from synthgen import adapters, bases, buckets, folds, train
+from synthgen import adapters, bases, buckets, folds, train, training_loop
 from synthgen.checkpoint import Settings
 from synthgen.errors import RequestError
 from synthgen.training_check import Check
 from synthgen.training_crew import Crew
 from synthgen.training_loop import Kept, Loop, Material
 
-SETTINGS = Settings(40, 4, 2e-2, 0, 4, 4.0)
+SETTINGS = Settings(8, 4, 2e-2, 0, 4, 4.0)
+
+
+@pytest.fixture(autouse=True)
+def often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A check at every fourth step."""
+    monkeypatch.setattr(training_loop, "PAUSE", 4)
 
 
 @pytest.fixture(scope="module")
@@ -69,12 +75,12 @@ def test_the_step_with_the_lowest_mean_over_folds_is_taken_and_a_fold_that_was_k
         if check.step
     }
     assert len(means) == 2 and chosen.step == min(means, key=lambda step: means[step])
-    assert f"step {chosen.step} of 40" in chosen.reason and f"{means[chosen.step]:.4f}" in chosen.reason
+    assert f"step {chosen.step} of 8" in chosen.reason and f"{means[chosen.step]:.4f}" in chosen.reason
     if count == 2:
         step = Loop.step
 
         def step_or_die(loop: Loop, number: int) -> float:
-            if number == 25 and len(loop.material.held_units) == 2:
+            if number == 5 and len(loop.material.held_units) == 2:
                 raise Killed
             return step(loop, number)
 
@@ -90,21 +96,21 @@ def test_one_photo_is_learned_from_whole_up_to_the_chosen_step(
     toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = train.TrainRequest(
-        photos(tmp_path / "shirts", 1), base=str(toy), steps=40, batch=3, rank=4, learning_rate=0.02, rights=OWN,
+        photos(tmp_path / "shirts", 1), base=str(toy), steps=8, batch=8, rank=4, learning_rate=1.0, rights=OWN,
         samples=0, folds=2, out=tmp_path / "it",
     )  # fmt: skip
     real = folds.choose
 
     def early(*told: Any) -> folds.Chosen:
         chosen = real(*told)
-        return replace(chosen, step=20)
+        return replace(chosen, step=4)
 
     monkeypatch.setattr(folds, "choose", early)
     card = adapters.load_card(train.fit(asked))
-    assert card.losses["best_step"] == 20 == card.losses["stopped_at"] and card.training["folds"] == 2
+    assert card.losses["best_step"] == 4 == card.losses["stopped_at"] and card.training["folds"] == 2
     assert "left some of the views out" in card.losses["choice"]
     rows = (tmp_path / "it" / "report" / folds.TABLE).read_text().splitlines()
-    assert rows[0] == "step,mean,fold_1,fold_2" and [row.split(",")[0] for row in rows[1:]] == ["0", "20", "40"]
+    assert rows[0] == "step,mean,fold_1,fold_2" and [row.split(",")[0] for row in rows[1:]] == ["0", "4", "8"]
     assert not (tmp_path / "it" / folds.PLACE).exists()
     with pytest.raises(RequestError, match="of these 6 some are"):
         train.fit(replace(asked, images=photos(tmp_path / "many", 6), out=tmp_path / "other"))

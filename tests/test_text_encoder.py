@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from test_training_loop import Killed, weights
 from toy_base import OWN, photos
 
-from synthgen import adapters, bases, checkpoint, lora_exchange, train
+from synthgen import adapters, bases, checkpoint, lora_exchange, train, training_loop
 from synthgen.checkpoint import Settings
 from synthgen.errors import RequestError
 from synthgen.training_loop import Kept, Loop, Material
@@ -114,9 +114,10 @@ def loop(folder: Path, settings: Settings) -> Loop:
     )  # fmt: skip
 
 
-def test_killed_and_resumed_is_bit_for_bit_the_same(folder: Path, tmp_path: Path) -> None:
-    settings = Settings(23, 4, 5e-3, 0, 4, 4.0, caption_dropout=0.3, text_encoder=True)
-    whole = loop(folder, settings)
+def test_killed_and_resumed_is_bit_for_bit_the_same(toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training_loop, "PAUSE", 4)
+    settings = Settings(7, 4, 5e-3, 0, 4, 4.0, caption_dropout=0.3, text_encoder=True)
+    whole = loop(toy, settings)
     begun = {name: value.detach().clone() for name, value in whole.parameters.items()}
     checkpoint.prepare(tmp_path / "whole", "x")
     losses = whole.run(tmp_path / "whole")
@@ -126,18 +127,18 @@ def test_killed_and_resumed_is_bit_for_bit_the_same(folder: Path, tmp_path: Path
     groups = whole.optimizer.param_groups
     assert groups[1]["lr"] == pytest.approx(groups[0]["lr"] / 5)
     checkpoint.prepare(tmp_path / "parts", "x")
-    dying = loop(folder, settings)
+    dying = loop(toy, settings)
     step = dying.step
 
     def step_or_die(number: int) -> float:
-        if number == 21:
+        if number == 5:
             raise Killed
         return step(number)
 
     dying.step = step_or_die  # type: ignore[method-assign]
     with pytest.raises(Killed):
         dying.run(tmp_path / "parts")
-    last = loop(folder, settings)
+    last = loop(toy, settings)
     last.run(tmp_path / "parts")
     assert weights(last) == weights(whole)
 
