@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import click
@@ -56,6 +57,7 @@ NAMES_THAT_SAY_NOTHING = {"utils", "util", "common", "helpers", "helper", "misc"
 HEAVY = ("torch", "torchvision", "numpy", "pandas", "PIL", "cv2", "diffusers", "transformers", "peft", "albumentations")
 
 
+@cache
 def modules() -> dict[str, Path]:
     """Dotted name inside the package -> file: "errors", "bases.mini", "mini.world" for a package."""
     found = {}
