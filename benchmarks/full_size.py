@@ -213,7 +213,7 @@ def main() -> None:
         sys.exit(2)
     names, modes = given.base or ["sdxl", "sd35-medium", "flux2-klein-base-4b"], given.mode or MODES
     if given.one:
-        toy = _toy(names[0]) if given.toy else None
+        toy = toy_of(names[0]) if given.toy else None
         given.one.write_text(json.dumps(measured(names[0], modes[0], toy)))
         return
     rows = []
@@ -233,7 +233,7 @@ def main() -> None:
         given.out.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
 
 
-def _toy(name: str) -> Path:
+def toy_of(name: str) -> Path:
     """The toy of a base's family."""
     sys.path.insert(0, str(ROOT / "tests"))
     import toy_bases

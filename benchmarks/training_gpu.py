@@ -21,13 +21,13 @@ import json
 import platform
 import subprocess
 import sys
-import tempfile
 import time
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import full_size
 import numpy as np
 from training_speed import Peak
 
@@ -35,95 +35,15 @@ WARM = 4  # steps that are not timed
 GOALS = {"per_s": "at least 1.5", "utilisation": "at least 0.45"}
 SHEETS = {"H100": 989.4e12, "H200": 989.4e12, "A100": 312e12}  # dense bfloat16 FLOP/s, NVIDIA's data sheets (SXM)
 TEXT = "a photo of a sks shirt, flat lay, number {}"
-SHAPES: dict[str, dict[str, Any]] = {
-    "sdxl": {  # the published configurations of stable-diffusion-xl-base-1.0
-        "unet": {
-            "block_out_channels": (320, 640, 1280), "layers_per_block": 2, "cross_attention_dim": 2048,
-            "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
-            "up_block_types": ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
-            "transformer_layers_per_block": (1, 2, 10), "attention_head_dim": (5, 10, 20), "sample_size": 128,
-            "addition_time_embed_dim": 256, "projection_class_embeddings_input_dim": 2816,
-        },
-        "vae": {"block_out_channels": (128, 256, 512, 512), "layers_per_block": 2, "sample_size": 1024},
-        "words": (768, 3072, 12, 12), "words_2": (1280, 5120, 32, 20),
-    },
-    "toy": {
-        "unet": {
-            "block_out_channels": (32, 64), "layers_per_block": 1, "cross_attention_dim": 40, "norm_num_groups": 4,
-            "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D"),
-            "up_block_types": ("CrossAttnUpBlock2D", "UpBlock2D"), "transformer_layers_per_block": (1, 2),
-            "attention_head_dim": 2, "sample_size": 16, "addition_time_embed_dim": 8,
-            "projection_class_embeddings_input_dim": 6 * 8 + 24,
-        },
-        "vae": {"block_out_channels": (8, 8, 8, 8), "layers_per_block": 1, "sample_size": 128, "norm_num_groups": 4},
-        "words": (16, 32, 2, 2), "words_2": (24, 48, 2, 2),
-    },
-}  # fmt: skip
-PARAMETERS = 2_567_463_684  # of SDXL's UNet: what is built must have as many
-
-
-def pipeline(shape: str, device: str, half: bool) -> Any:
-    """An SDXL pipeline with random weights, made on the device."""
-    import diffusers
-    import torch
-    import transformers
-
-    from synthgen.mini import models
-
-    told = SHAPES[shape]
-    with tempfile.TemporaryDirectory() as place:
-        tokenizer = models.build_tokenizer([TEXT.format(number) for number in range(8)] * 4, Path(place) / "words")
-
-    def words(kind: str, width: int, inner: int, layers: int, heads: int) -> Any:
-        return getattr(transformers, kind)(
-            transformers.CLIPTextConfig(
-                vocab_size=49408, hidden_size=width, intermediate_size=inner, num_hidden_layers=layers,
-                num_attention_heads=heads, projection_dim=width, max_position_embeddings=77,
-                bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id,
-                pad_token_id=tokenizer.pad_token_id,
-            )
-        )  # fmt: skip
-
-    torch.manual_seed(0)
-    with torch.device(device):
-        unet = diffusers.UNet2DConditionModel(
-            addition_embed_type="text_time", use_linear_projection=True, **told["unet"]
-        )  # fmt: skip
-        vae = diffusers.AutoencoderKL(
-            down_block_types=("DownEncoderBlock2D",) * 4, up_block_types=("UpDecoderBlock2D",) * 4, latent_channels=4,
-            scaling_factor=0.13025, **told["vae"],
-        )  # fmt: skip
-        first, second = words("CLIPTextModel", *told["words"]), words("CLIPTextModelWithProjection", *told["words_2"])
-    count = sum(value.numel() for value in unet.parameters())
-    if shape == "sdxl" and count != PARAMETERS:
-        sys.exit(f"the UNet has {count} parameters; SDXL's has {PARAMETERS}. Did diffusers change?")
-    if half:
-        for part in (unet, first, second):
-            part.to(torch.bfloat16)
-    return diffusers.StableDiffusionXLPipeline(
-        vae=vae, unet=unet, text_encoder=first, text_encoder_2=second, tokenizer=tokenizer, tokenizer_2=tokenizer,
-        scheduler=diffusers.EulerDiscreteScheduler(
-            beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012, steps_offset=1,
-            timestep_spacing="leading",
-        ),
-        add_watermarker=False,
-    )  # fmt: skip
 
 
 def opened(given: argparse.Namespace) -> Any:
-    """The base that both arms train, on the device."""
+    """The base that both arms train: SDXL's networks with random weights, or a toy of its family."""
     import torch
 
-    from synthgen import bases
-    from synthgen.bases._base import Base
-    from synthgen.bases._device import quiet
-    from synthgen.bases._identity import Identity
-
-    quiet()
-    torch.set_float32_matmul_precision("high")  # both arms: the autoencoder of the plain one gains by it
-    half = given.device != "cpu"
-    identity = Identity("random", "0" * 64, "Apache-2.0", Path("none"), memory="half" if half else "full")
-    base = Base(bases.family("sdxl"), identity, pipeline(given.shape, given.device, half), {}, given.device)
+    torch.set_float32_matmul_precision("high")  # both arms
+    toy = full_size.toy_of("sdxl") if given.toy else None
+    base = full_size.opened("sdxl", "full" if toy else "half", toy)
     base.size = given.size
     return base
 
@@ -175,7 +95,7 @@ def plain(given: argparse.Namespace) -> dict[str, float]:
 
     def step() -> None:
         chosen = torch.randint(0, len(photos), (given.batch,))
-        pixels = photos[chosen].to(given.device)
+        pixels = photos[chosen].to(given.device, parts.vae.dtype)
         with torch.no_grad():
             latents = parts.vae.encode(pixels).latent_dist.sample() * parts.vae.config.scaling_factor
             said = [TEXT.format(int(row)) for row in chosen]
@@ -262,9 +182,9 @@ def main() -> None:
     import torch
 
     ask = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    ask.add_argument("--toy", action="store_true", help="a small network at 128 px, to prove that all of this runs")
+    ask.add_argument("--toy", action="store_true", help="a toy on a processor, to prove that all of this runs")
     ask.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    ask.add_argument("--size", type=int, default=0, help="px; 1024, or 128 with --toy")
+    ask.add_argument("--size", type=int, default=0, help="px; 1024, or 64 with --toy")
     ask.add_argument("--steps", type=int, default=20)
     ask.add_argument("--batch", type=int, default=4)
     ask.add_argument("--rank", type=int, default=32)
@@ -275,9 +195,10 @@ def main() -> None:
     ask.add_argument("--out", type=Path, help="where the figures go, as JSON")
     ask.add_argument("--arm", choices=["plain", "ours"], help="run one arm here, and print its figures")
     given = ask.parse_args()
-    given.shape = "toy" if given.toy else "sdxl"
-    given.size = given.size or (128 if given.toy else 1024)
-    if given.device == "cpu" and not given.toy:
+    given.size = given.size or (64 if given.toy else 1024)
+    if given.toy:
+        given.device = "cpu"
+    elif given.device == "cpu":
         ask.error("SDXL at 1024 px takes hours on a processor; say --toy, or --device cuda where there is one")
     if given.arm:
         print(json.dumps({"plain": plain, "ours": ours}[given.arm](given)))
@@ -314,7 +235,7 @@ def summed(rows: dict[str, list[dict[str, float]]], given: argparse.Namespace) -
         "flop_per_picture": flop,
         "data_sheet_flop_per_s": sheet or None,
         "measured_flop_per_s": measured,
-        "asked": {key: getattr(given, key) for key in ("shape", "size", "steps", "batch", "rank", "rounds")},
+        "asked": {key: getattr(given, key) for key in ("toy", "size", "steps", "batch", "rank", "rounds")},
         "gradient_checkpointing": given.gradient_checkpointing,
         "versions": {name: version(name) for name in ("torch", "diffusers", "peft")},
         **told,
