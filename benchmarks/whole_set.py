@@ -1,7 +1,7 @@
 """From a labelled real set to the answer whether classifiers may be trained and tested on what is made from it.
 
-    python benchmarks/whole_set.py ../shared/data/xray --domain medical --work build/xray --count 500
-    python benchmarks/whole_set.py ../shared/data/apparel --domain apparel --work build/apparel --count 100
+    python benchmarks/whole_set.py DIR --domain medical --work build/xray --count 500
+    python benchmarks/whole_set.py DIR --domain apparel --work build/apparel --count 100
 
 DIR holds a folder for each class and metadata.csv with `file_name` and, where there is one, `patient_id`. Patients, or
 pictures where none is named, go to training or to test by half. From the training half an adapter of each class is
