@@ -22,8 +22,10 @@ def members(room: str) -> dict[str, str]:
 
     Third parties join through the entry-point group `synthgen.<room>`.
     """
-    joined = {point.name: f"from {point.value}" for point in _joined(room)}
-    return {**_shipped(room), **{name: text for name, text in joined.items() if name not in _shipped(room)}}
+    found = dict(_shipped(room))
+    for point in _joined(room):
+        found.setdefault(point.name, f"from {point.value}")
+    return found
 
 
 def member(room: str, name: str) -> ModuleType:
