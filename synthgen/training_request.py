@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from synthgen import adapter_methods, buckets, optimizers, precision, presets, training_logs
+from synthgen import adapter_methods, buckets, optimizers, precision, presets, rooms, training_logs
 from synthgen.checkpoint import Settings
 from synthgen.errors import RequestError, UnknownName
 from synthgen.masks import HOW
@@ -24,7 +24,6 @@ DECIDING = (  # what is said where it is not the usual
     "method", "targets", "optimizer", "caption_dropout", "ema", "masks", "patience", "precision", "buckets",
     "text_encoder", "folds",
 )  # fmt: skip
-LONGER = {"medical": 4}  # times the steps of as many product photos: a modality is farther from what a base knows
 
 
 @dataclass(frozen=True)
@@ -136,8 +135,9 @@ def settings(request: TrainRequest, module: Any, photos: int) -> Settings:
     """
     preset = preset_of(module, photos)
     own = adapter_methods.rate(request.method, preset.learning_rate)
+    longer = getattr(rooms.member("domains", request.domain), "LONGER", 1)
     return Settings(
-        steps=request.steps or preset.steps * LONGER.get(request.domain, 1), batch=request.batch or module.BATCH,
+        steps=request.steps or longer * preset.steps, batch=request.batch or module.BATCH,
         learning_rate=optimizers.rate(request.optimizer, request.learning_rate, own), seed=request.seed,
         rank=request.rank or preset.rank, alpha=_alpha(request, preset), optimizer=request.optimizer,
         method=request.method,

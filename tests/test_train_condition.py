@@ -213,4 +213,4 @@ def test_a_modality_is_learned_longer_than_a_product_unless_steps_are_stated(tmp
     family, _ = bases.choose("mini")
     product, case = (TrainRequest(tmp_path, domain=domain, rank=4) for domain in ("apparel", "medical"))
     steps = [training_request.settings(one, family, 30).steps for one in (product, case, replace(case, steps=7))]
-    assert steps == [steps[0], training_request.LONGER["medical"] * steps[0], 7]
+    assert steps == [steps[0], medical.LONGER * steps[0], 7]

@@ -14,6 +14,7 @@ from synthgen.modalities import AGE_BANDS, NORMAL, SEVERITIES, SEXES, SIDES, Mod
 from synthgen.types import ImageSet, Photo, Recipe, Taught
 
 NOTICE = "Not for diagnosis"  # stands in every record
+LONGER = 4  # times the steps that as many product photos take: a modality is farther from what a base knows
 AXES = (
     "severity",
     "side",
