@@ -142,7 +142,8 @@ def run(request: GenerateRequest) -> RunResult:
     """
     ready = _prepare(request)
     rooms.member("engines", request.engine)  # an engine that is not there is told before anything is made
-    cells, place = plan.cells(ready.jobs, ready.plan.cross), ready.address.text if ready.address else ready.folder
+    cells = plan.cells(ready.jobs, ready.plan.cross)
+    place = ready.address.text if ready.address else ready.folder
     if not ready.address:
         recipe_choice.check_use(ready.folder, place, request)
     if request.device and not request.dry_run:
@@ -165,7 +166,8 @@ def run(request: GenerateRequest) -> RunResult:
             mirror.pull()
             recipe_choice.check_use(ready.folder, place, request)
         store = held.enter_context(Run.open(ready.folder, described, mirror))
-        if (already := store.made) and store.finished:
+        already = store.made
+        if store.finished:
             adapter_choice.say(f"{place} is finished: {already} pictures.")
         else:
             if already:
@@ -184,7 +186,8 @@ def _prepare(request: GenerateRequest) -> Prepared:
     into = retouch.parse(request.into, request.mask, request.strength)
     sweeps = sweep.parse(request.sweep, uses)
     cards = tuple(adapters.load_card(use.path) for use in uses)
-    request = card_preset.for_drawing(request, base := request.base or recipe_choice.base_of(cards))
+    base = request.base or recipe_choice.base_of(cards)
+    request = card_preset.for_drawing(request, base)
     module, identity = bases.find(base, request.controlnet, request.memory)
     module.check_conditions(identity, [one.kind for one in conditions], guides.timed(conditions))
     recipe_choice.check_controlnets(identity, conditions)
@@ -318,7 +321,10 @@ def _draw(engine: Any, store: Run, ready: Prepared, request: GenerateRequest, ma
     adapter_choice.say(*[gate.finish() for _, gate, _ in judges if hasattr(gate, "finish")])
     short = store.pending(ready.jobs)
     if short:
-        raise SynthgenError(_short(ready.folder, short))
+        raise SynthgenError(
+            f"{ready.folder}: {len(short)} pictures were rejected {TRIES} times each; short cells: "
+            f"{plan.commonest(short)}. What is finished is kept; see rejected/ and report.html."
+        )
 
 
 def _judges(ready: Prepared, facts: RunFacts) -> list[tuple[str, Any, str]]:
@@ -387,14 +393,3 @@ def _pose_license(ready: Prepared) -> str:
     """Of the skeletons: those of the user's own, else of the library's."""
     stated = sorted({asset.license for asset in ready.verdict.assets if asset.kind == "poses"})
     return " AND ".join(f"({one})" if " OR " in one else one for one in stated) or "Apache-2.0"
-
-
-def _short(folder: Path, short: Sequence[Job]) -> str:
-    """Which cells could not be filled, worst first."""
-    rows = plan.cells(short).items()
-    worst = sorted(((count, axis, value) for axis, row in rows for value, count in row.items()), reverse=True)
-    named = ", ".join(f"{axis}={value} ({count})" for count, axis, value in worst[:5])
-    return (
-        f"{folder}: {len(short)} pictures were rejected {TRIES} times each; short cells: {named}. "
-        "What is finished is kept; see rejected/ and report.html."
-    )

@@ -127,6 +127,13 @@ def cells(jobs: Sequence[Job], crossed: Sequence[tuple[str, ...]] = ()) -> dict[
     return {axis: dict(sorted(values.items())) for axis, values in counts.items()}
 
 
+def commonest(jobs: Sequence[Job], most: int = 5) -> str:
+    """The cells that most of these jobs ask for, such as "place=beach (4), view=full (3)"."""
+    rows = cells(jobs).items()
+    found = sorted(((count, axis, value) for axis, row in rows for value, count in row.items()), reverse=True)
+    return ", ".join(f"{axis}={value} ({count})" for count, axis, value in found[:most])
+
+
 def parse_only(texts: Sequence[str]) -> dict[str, tuple[str, ...]]:
     """("pose=walking,sitting", "place=beach") as a mapping. Raises RequestError for a text of another form."""
     only: dict[str, tuple[str, ...]] = {}
