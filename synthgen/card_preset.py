@@ -8,18 +8,19 @@ from __future__ import annotations
 import itertools
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from synthgen import base_facts, bases, memory_modes
+from synthgen import adapter_methods, base_facts, bases, memory_modes
 from synthgen.errors import RequestError
 from synthgen.memory_modes import MODES, Held
 
 AMOUNT = re.compile(r"(\d+(?:\.\d+)?)\s?GB\Z", re.IGNORECASE)
 CARDS = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")  # without one of these torch need not be asked
 SPARE = 0.08  # of a card: its driver, and what lies between tensors
+BITS = (0, 8, 4)  # of weights in training, best first; 0: whole
 
 
 @dataclass(frozen=True)
@@ -58,18 +59,19 @@ def published(family: Any, size: Any) -> Need:
     return Need(family, base_facts.published_held(family, size), family.published(size), family.SIDE)
 
 
-def training(need: Need, card: float, size: int = 0, batch: int = 0) -> Preset | None:
+def training(need: Need, card: float, size: int = 0, batch: int = 0, bits: Sequence[int] = BITS) -> Preset | None:
     """The preset to train with on a card of so many bytes; None where no way fits.
 
     The size is kept as long as it can be, then whole weights, then the batch; recomputing costs time only.
 
     size, batch  what the user says; 0: the base's own, or less where that does not fit
+    bits         those of BITS in which the method of training can take the weights
     """
     step = need.family.SIDE_STEP
     sizes = [size] if size else [need.side * part // 4 // step * step for part in (4, 3, 2)]
     batches = [batch] if batch else list(_halves(need.family.BATCH))
-    for side, bits, many in itertools.product(sizes, (0, 8, 4), batches):
-        for mode in (name for name, told in MODES.items() if told.bits == bits and not told.offload):
+    for side, few, many in itertools.product(sizes, bits, batches):
+        for mode in (name for name, told in MODES.items() if told.bits == few and not told.offload):
             if (told := need.bytes(mode, side, many, True)) <= card * (1 - SPARE):
                 return Preset(mode, side, many, told)
     return None
@@ -117,9 +119,12 @@ def for_training(request: Any) -> Any:
     if not card:
         return replace(request, memory="full")
     family, identity = bases.find(request.base, request.controlnet)
-    preset = training(here(family, identity), card, request.size, request.batch)
+    beside = request.method in adapter_methods.BESIDE
+    preset = training(here(family, identity), card, request.size, request.batch, BITS if beside else (0,))
     if preset is None:
-        raise RequestError(_too_little(identity.id, card, "trained on"))
+        others = " and ".join(adapter_methods.BESIDE)
+        whole = f" by --method {request.method}, which unlike {others} needs whole weights,"
+        raise RequestError(_too_little(identity.id, card, f"trained on{'' if beside else whole}"))
     _say(f"--memory {preset.memory}, {preset.size} px, batches of {preset.batch}", preset, card)
     return replace(request, memory=preset.memory, size=preset.size, batch=preset.batch)
 

@@ -119,6 +119,14 @@ def test_a_card_is_taken_for_what_it_holds(tmp_path: Path, synthgen: Callable[..
     assert card_preset.for_training(replace(asked, memory="lean")).memory == "lean"
     with pytest.raises(RequestError, match=r"cannot be trained on with 0\.00 GB by the estimate"):
         card_preset.for_training(replace(asked, memory="0.000001GB"))
+    asked = replace(asked, method="dora")  # it reads the weights: none in few bits
+    with pytest.raises(RequestError, match="by --method dora, which unlike lora and rslora needs whole weights"):
+        card_preset.for_training(asked)
+    card = max(need.bytes("4bit", need.side, 1, True), need.bytes("lean", need.side // 2, 1, True)) / 0.92 + 100
+    asked = replace(asked, memory=f"{card / 1e9:.9f}GB", size=0, batch=1)
+    assert MODES[card_preset.for_training(replace(asked, method="lora")).memory].bits
+    found = card_preset.for_training(asked)
+    assert found.memory == "lean" and found.size < need.side
     told = synthgen("generate", "--count", 1, "--no-adapter", "--base", folder, "--size", 64, "--dry-run",
                     "--memory", f"{need.bytes('half', 64, 1, False) / 0.92 / 1e9 + 1e-7:.9f}GB")  # fmt: skip
     assert told.code == 0 and "--memory half: about 0.00 GB of 0.00 GB" in told.err
