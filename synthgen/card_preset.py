@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from synthgen import adapter_methods, base_facts, bases, memory_modes
+from synthgen.bases._device import device_of
 from synthgen.errors import RequestError
 from synthgen.memory_modes import MODES, Held
 
@@ -145,18 +146,32 @@ def for_drawing(request: Any, base: str) -> Any:
 
 
 def _card(memory: str, device: str) -> float | None:
-    """Bytes of the card that is meant; 0 where everything is main memory; None where a mode is named."""
-    if memory in MODES:
-        return None
+    """Bytes of the card that is meant; 0 where everything is main memory; None where no card is spoken of.
+
+    Raises RequestError for a card of no memory, and for one that is not here.
+    """
     if found := AMOUNT.match(memory):
-        return float(found[1]) * 1e9
+        return _amount(memory, float(found[1]) * 1e9)
     if memory != "auto":
-        return None  # a name that is none: told by who looks for it
-    if (device or "cuda").partition(":")[0] != "cuda" or not any(Path(place).exists() for place in CARDS):
+        return None  # a mode; or a name that is none: told by who looks for it
+    kind, _, number = (device or "cuda").partition(":")
+    if kind != "cuda" or not any(Path(place).exists() for place in CARDS):
         return 0
     import torch
 
-    return float(torch.cuda.get_device_properties(0).total_memory) if torch.cuda.is_available() else 0
+    if not torch.cuda.is_available():
+        return 0
+    device_of(device)  # refuses a card that is not here
+    return float(torch.cuda.get_device_properties(int(number or 0)).total_memory)
+
+
+def _amount(memory: str, card: float) -> float:
+    if not card:  # which would be taken for main memory
+        raise RequestError(
+            f"--memory {memory} is a card of no memory. Wanted that of a card, such as 24GB, or one of "
+            f"{', '.join(MODES)}. Nothing was loaded."
+        )
+    return card
 
 
 def _too_little(base: str, card: float, done: str) -> str:

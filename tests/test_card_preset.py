@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -119,6 +120,8 @@ def test_a_card_is_taken_for_what_it_holds(tmp_path: Path, synthgen: Callable[..
     assert card_preset.for_training(replace(asked, memory="lean")).memory == "lean"
     with pytest.raises(RequestError, match=r"cannot be trained on with 0\.00 GB by the estimate"):
         card_preset.for_training(replace(asked, memory="0.000001GB"))
+    with pytest.raises(RequestError, match=r"--memory 0\.0 GB is a card of no memory\. Wanted .* 24GB"):
+        card_preset.for_training(replace(asked, memory="0.0 GB"))
     asked = replace(asked, method="dora")  # it reads the weights: none in few bits
     with pytest.raises(RequestError, match="by --method dora, which unlike lora and rslora needs whole weights"):
         card_preset.for_training(asked)
@@ -132,6 +135,22 @@ def test_a_card_is_taken_for_what_it_holds(tmp_path: Path, synthgen: Callable[..
     assert told.code == 0 and "--memory half: about 0.00 GB of 0.00 GB" in told.err
     told = synthgen("generate", "--count", 1, "--no-adapter", "--base", folder, "--memory", "0.000001GB")
     assert told.code == 2 and "cannot be drawn with" in told.err
+
+
+def test_auto_reads_the_memory_of_the_card_that_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No machine of ours has two cards: what torch would say of them is put in its mouth."""
+    import torch
+
+    cards = [SimpleNamespace(total_memory=24e9), SimpleNamespace(total_memory=12e9)]
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: len(cards))
+    monkeypatch.setattr(torch.cuda, "get_device_properties", cards.__getitem__)
+    monkeypatch.setattr(card_preset, "CARDS", (__file__,))
+    found = [card_preset._card("auto", device) for device in ("", "cuda", "cuda:0", "cuda:1", "cpu", "mps")]
+    assert found == [24e9, 24e9, 24e9, 12e9, 0, 0]
+    for device in ("cuda:2", "cuda:", "cuda:-1"):
+        with pytest.raises(RequestError, match=rf"--device '{device}' is not .* It has: .*cuda:0, cuda:1"):
+            card_preset._card("auto", device)
 
 
 def test_doctor_says_how_each_base_would_be_held_on_this_machine(synthgen: Callable[..., Any]) -> None:

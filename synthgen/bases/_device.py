@@ -18,8 +18,10 @@ def device_of(name: str = "") -> str:
     ]
     if not name:
         return here[1] if len(here) > 1 else "cpu"
-    if name.partition(":")[0] not in here:
-        raise RequestError(f"--device '{name}' is not on this machine. It has: {', '.join(here)}. Nothing was done.")
+    cards = [f"cuda:{number}" for number in range(torch.cuda.device_count() if "cuda" in here else 0)]
+    if name not in {*here, *(f"{kind}:0" for kind in here), *cards}:
+        told = ", ".join([*here, *cards])
+        raise RequestError(f"--device '{name}' is not on this machine. It has: {told}. Nothing was done.")
     return name
 
 
