@@ -150,13 +150,13 @@ def measured(name: str, mode: str, toy: Path | None) -> dict[str, Any]:
     import numpy as np
     import torch
 
-    from synthgen import bases, card_preset
+    from synthgen import base_needs, bases
     from synthgen.memory_modes import MODES as KNOWN
     from synthgen.types import Job
 
     family, weights = bases.names()[name]
     base, cuda = opened(name, mode, toy), toy is None
-    need, told = card_preset.published(family, weights.size), {"base": name, "mode": mode}
+    need, told = base_needs.published(family, weights.size), {"base": name, "mode": mode}
     job = [Job(f"{number:016x}", number, "a photo of a sks shirt", "", number, {}) for number in range(PICTURES)]
     settings = {**base.settings, "num_inference_steps": 1 if toy else DRAWING}
     base.render(job[:1], [None], settings)  # first calls choose kernels

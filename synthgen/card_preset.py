@@ -8,35 +8,21 @@ from __future__ import annotations
 import itertools
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from synthgen import adapter_methods, base_facts, bases, memory_modes
+from synthgen import adapter_methods, base_needs, bases
+from synthgen.base_needs import Need
 from synthgen.bases._device import device_of
 from synthgen.errors import RequestError
-from synthgen.memory_modes import MODES, Held
+from synthgen.memory_modes import MODES
 
 AMOUNT = re.compile(r"(\d+(?:\.\d+)?)\s?GB\Z", re.IGNORECASE)
 CARDS = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")  # without one of these torch need not be asked
 SPARE = 0.08  # of a card: its driver, and what lies between tensors
 BITS = (0, 8, 4)  # of weights in training, best first; 0: whole
-
-
-@dataclass(frozen=True)
-class Need:
-    """What an estimate asks about one base."""
-
-    family: Any
-    held: Mapping[str, Held]  # by mode
-    configs: Mapping[str, Mapping[str, Any]]
-    side: int  # px
-
-    def bytes(self, mode: str, side: int, batch: int, trains: bool) -> int:
-        """Memory at the most."""
-        passes = memory_modes.passing(MODES[mode], self.family.passing(self.configs, side), batch, trains)
-        return self.held[mode].bytes(MODES[mode], trains) + passes
 
 
 @dataclass(frozen=True)
@@ -47,17 +33,6 @@ class Preset:
     size: int  # px
     batch: int
     bytes: int  # by the estimate
-
-
-def here(family: Any, identity: Any) -> Need:
-    """Of weights that are here."""
-    held = base_facts.held(family, identity)
-    return Need(family, held, base_facts.configurations(identity), family.side(identity))
-
-
-def published(family: Any, size: Any) -> Need:
-    """Of published weights that are not."""
-    return Need(family, base_facts.published_held(family, size), family.published(size), family.SIDE)
 
 
 def training(need: Need, card: float, size: int = 0, batch: int = 0, bits: Sequence[int] = BITS) -> Preset | None:
@@ -91,18 +66,18 @@ def told(name: str, card: float) -> str:
     """How a base that is named would be trained and drawn with on a card of so many bytes, in words."""
     family, weights = bases.names()[name]
     try:
-        need = here(*bases.find(name))
+        need = base_needs.here(*bases.find(name))
     except RequestError:
         if weights is None or weights.size is None:
             return "its size is not known here"
-        need = published(family, weights.size)
+        need = base_needs.published(family, weights.size)
     draws, trains = drawing(need, card), training(need, card)
-    drawn = f"draws with --memory {draws.memory} (about {base_facts.size(draws.bytes)})" if draws else "does not fit"
+    drawn = f"draws with --memory {draws.memory} (about {base_needs.said(draws.bytes)})" if draws else "does not fit"
     if weights is not None and weights.distilled:
         return f"{drawn}; is not trained on"
     if trains is None:
         return f"{drawn}; training does not fit"
-    how = f"{trains.size} px, batches of {trains.batch}, about {base_facts.size(trains.bytes)}"
+    how = f"{trains.size} px, batches of {trains.batch}, about {base_needs.said(trains.bytes)}"
     return f"{drawn}; trains with --memory {trains.memory} ({how})"
 
 
@@ -121,7 +96,7 @@ def for_training(request: Any) -> Any:
         return replace(request, memory="full")
     family, identity = bases.find(request.base, request.controlnet)
     beside = request.method in adapter_methods.BESIDE
-    preset = training(here(family, identity), card, request.size, request.batch, BITS if beside else (0,))
+    preset = training(base_needs.here(family, identity), card, request.size, request.batch, BITS if beside else (0,))
     if preset is None:
         others = " and ".join(adapter_methods.BESIDE)
         whole = f" by --method {request.method}, which unlike {others} needs whole weights,"
@@ -138,7 +113,7 @@ def for_drawing(request: Any, base: str) -> Any:
     if not card:
         return replace(request, memory="full")
     family, identity = bases.find(base, request.controlnet)
-    preset = drawing(here(family, identity), card, request.size)
+    preset = drawing(base_needs.here(family, identity), card, request.size)
     if preset is None:
         raise RequestError(_too_little(identity.id, card, "drawn with"))
     _say(f"--memory {preset.memory}", preset, card)
@@ -176,10 +151,10 @@ def _amount(memory: str, card: float) -> float:
 
 def _too_little(base: str, card: float, done: str) -> str:
     return (
-        f"base '{base}' cannot be {done} with {base_facts.size(int(card))} by the estimate, in no mode. What each "
+        f"base '{base}' cannot be {done} with {base_needs.said(int(card))} by the estimate, in no mode. What each "
         f"needs: synthgen show base {base}. Nothing was loaded."
     )
 
 
 def _say(what: str, preset: Preset, card: float) -> None:
-    print(f"{what}: about {base_facts.size(preset.bytes)} of {base_facts.size(int(card))}", file=sys.stderr)
+    print(f"{what}: about {base_needs.said(preset.bytes)} of {base_needs.said(int(card))}", file=sys.stderr)

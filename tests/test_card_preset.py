@@ -15,7 +15,7 @@ import pytest
 import toy_bases
 from live_memory import LiveMemory
 
-from synthgen import bases, card_preset, memory_modes, model_folder, precision, rooms
+from synthgen import base_facts, base_needs, bases, card_preset, memory_modes, model_folder, precision, rooms
 from synthgen.errors import RequestError
 from synthgen.memory_modes import MODES
 from synthgen.train import TrainRequest
@@ -71,7 +71,7 @@ def test_what_passes_through_is_as_much_as_is_estimated(name: str, tmp_path: Pat
         settings = {**base.settings, "num_inference_steps": 1, "threads": 1, "size": 64}
         with LiveMemory() as seen, np.errstate(invalid="ignore"):  # what is drawn is not looked at
             base.render([job], [None], settings)
-        need = card_preset.here(family, identity)
+        need = base_needs.here(family, identity)
         drawn = memory_modes.passing(MODES[memory], family.passing(need.configs, 64), 1, trains=False)
         latents = base.encode_pixels(np.zeros((2, 128, 128, 3), np.uint8))
         with LiveMemory() as read:  # of other readers than T5; in a real base it is little
@@ -101,17 +101,19 @@ PRESETS = {
 @pytest.mark.parametrize("name", PRESETS)
 def test_every_base_that_trains_has_a_preset_for_each_card_or_says_that_it_does_not_fit(name: str) -> None:
     family, weights = PUBLISHED[name]
-    need = card_preset.published(family, weights.size)
+    need = base_needs.published(family, weights.size)
     for card, wanted in zip((24e9, 12e9), PRESETS[name], strict=True):
         found = card_preset.training(need, card)
         assert (found and (found.memory, found.size, found.batch)) == wanted
         assert found is None or found.bytes <= 0.92 * card
+    draws, shown = card_preset.drawing(need, 24e9), base_facts.of(name)["memory about"]
+    assert draws is None or shown[draws.memory].startswith(f"{base_needs.said(draws.bytes)} to draw")
     assert {*PRESETS} == {one for one, (_, told) in PUBLISHED.items() if not told.distilled}
 
 
 def test_a_card_is_taken_for_what_it_holds(tmp_path: Path, synthgen: Callable[..., Any]) -> None:
     folder = toy_bases.write("sdxl", tmp_path / "toy")
-    need = card_preset.here(*bases.find(str(folder)))
+    need = base_needs.here(*bases.find(str(folder)))
     card = need.bytes("4bit", 64, 1, True) / 0.92 + 100
     asked = TrainRequest(tmp_path, base=str(folder), memory=f"{card / 1e9:.9f}GB", size=64)
     found = card_preset.for_training(asked)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import toy_bases
 
-from synthgen import base_facts, bases, memory_modes, precision
+from synthgen import base_needs, bases, memory_modes, precision
 from synthgen.errors import RequestError
 from synthgen.types import Job
 
@@ -80,7 +80,7 @@ def test_half_the_memory_draws_nearly_the_same_and_says_so(toy: Path) -> None:
 
 def test_the_least_memory_is_that_of_the_live_tensors_to_the_byte(toy: Path) -> None:
     family, identity = bases.find(str(toy))
-    counts = base_facts.parameters(identity)
+    counts = base_needs.parameters(identity)
     for memory in ("full", "half") if precision.cpu_has_bfloat16() else ("full",):
         base = loaded(toy, memory)
         live = sum(value.nbytes for model in base.models() for value in model.parameters())

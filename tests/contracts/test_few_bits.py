@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import toy_bases
 
-from synthgen import adapters, base_facts, bases, lora_exchange, memory_modes, precision, rooms
+from synthgen import adapters, base_needs, bases, lora_exchange, memory_modes, precision, rooms
 from synthgen.errors import RequestError
 from synthgen.lora_exchange import Base, Statement
 from synthgen.types import AdapterUse, Job
@@ -68,7 +68,7 @@ def test_it_takes_the_memory_that_is_told_and_draws_nearly_the_same(loaded: Any)
     kinds = {type(layer).__name__ for layer in loaded.denoiser.modules()}
     assert ("Linear8bitLt" if mode.bits == 8 else "Linear4bit") in kinds
     family, identity = loaded.family, loaded.identity
-    told = memory_modes.at_least(mode, base_facts.parameters(identity), few=base_facts.few(family, identity, mode))
+    told = memory_modes.at_least(mode, base_needs.parameters(identity), few=base_needs.few(family, identity, mode))
     found = held(loaded)
     assert told <= found * 1.01  # rows and blocks of a toy are short, so that scales weigh more than in a real one
     rows = sum(
