@@ -232,7 +232,7 @@ def take_out(folder: Path, form: str, target: Path, modelspec: Mapping[str, str]
     kinds = {part.module: (part.rank, alphas[part.module]) for part in found.parts}
     if form == "kohya":
         two = lora_names.two_encoders(modelspec.get("modelspec.architecture", ""))
-        written = list(lora_joint.together(found, alphas, first, two))
+        written = list(lora_joint.together(found, held, alphas, first, two))
         held = {f"{one.name}.lora_down.weight": one.down for one in written}
         held |= {f"{one.name}.lora_up.weight": one.up for one in written}
         held |= {f"{one.name}.alpha": ("F32", (), struct.pack("<f", one.alpha)) for one in written}

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from synthgen import first_names, lora_names, tensor_file
+from synthgen import first_names, lora_names
 from synthgen.errors import RequestError
 from synthgen.first_names import Joint
 from synthgen.lora import Lora, Pair
@@ -78,13 +78,15 @@ class Written:
     alpha: float
 
 
-def together(lora: Lora, alphas: Mapping[str, float], table: str, two: bool) -> Iterator[Written]:
+def together(
+    lora: Lora, held: Mapping[str, Tensor], alphas: Mapping[str, float], table: str, two: bool
+) -> Iterator[Written]:
     """The modules of a LoRA in diffusers' names as kohya's layout has them, under the first program's names.
 
-    two  whether the base has two text encoders of CLIP
+    held  name -> tensor, all that its file holds
+    two   whether the base has two text encoders of CLIP
     Raises RequestError where modules that are one matrix there have different strengths.
     """
-    held = {name: (dtype, shape, raw) for name, dtype, shape, raw in tensor_file.tensors(lora.path)}
     pairs = {pair.module: pair for pair in lora.pairs}
     joints = first_names.of(table, pairs, PART) if table else {}
     done: set[str] = set()

@@ -126,6 +126,18 @@ def test_alpha_stands_where_each_reader_looks_for_it(files: dict[str, Path], bas
         assert (lora.CONFIG in told) == (form == "diffusers")
 
 
+def test_an_adapter_that_goes_out_is_read_once_after_it_is_verified(
+    files: dict[str, Path], base: Base, empty_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, _ = lora_exchange.bring_in(files["kohya"], base, Statement(name="tee"), Path("adapters"))
+    tensors, read = tensor_file.tensors, []
+    monkeypatch.setattr(tensor_file, "tensors", lambda path: read.append(path) or tensors(path))
+    adapters.verify_weights(folder, adapters.load_card(folder))
+    verified = len(read)
+    lora_exchange.take_out(folder, "kohya", Path("out.safetensors"), base.modelspec)
+    assert read.count(folder / "adapter.safetensors") == 2 * verified + 1
+
+
 def test_neither_paths_nor_people_leave_with_it(files: dict[str, Path], base: Base, empty_folder: Path) -> None:
     folder, _ = lora_exchange.bring_in(
         files["kohya"], base, Statement(name="tee", rights=Rights(owner="Bob Example")), Path("adapters")
