@@ -41,7 +41,7 @@ def _spelled(joints: Mapping[str, Joint]) -> dict[str, Joint]:
     """Every spelling of a first name in files: kohya's, ai-toolkit's, and OneTrainer's, which numbers the modules."""
     found = {}
     for first, joint in joints.items():
-        found[f"lora_unet_{first}".replace(".", "_")] = joint
+        found[lora_names.of_place(f"{PART}.{first}")] = joint
         found |= {f"{start}{first}": joint for start in DOTTED}
         if len(joint.modules) > 1:
             for number, module in enumerate(joint.modules):
@@ -91,7 +91,7 @@ def together(
     joints = first_names.of(table, pairs, PART) if table else {}
     done: set[str] = set()
     for first, joint in joints.items():
-        name = f"lora_unet_{first}".replace(".", "_")
+        name = lora_names.of_place(f"{PART}.{first}")
         done |= {*joint.modules}
         parts = [pairs.get(module) for module in joint.modules]
         strengths = {alphas[part.module] / part.rank for part in parts if part}

@@ -42,7 +42,7 @@ def at_least(
     """Bytes of weights, and of an adapter in training with so many numbers; what passes through comes on top.
 
     parameters  part -> how many; with offload only the largest part counts
-    few         bits -> how many of them are held in so many, see `bits_of`
+    few         bits -> how many of them are held in so many, see base_needs.few
     """
     held = max(parameters.values(), default=0) if mode.offload else sum(parameters.values())
     told = few or {}
