@@ -22,7 +22,7 @@ from synthgen.training_check import Check
 from synthgen.training_crew import Crew
 from synthgen.training_loop import CHECKED, Loop, Material
 
-PLACE = Path("private") / "folds"  # in an adapter's folder, until it is finished
+PLACE = checkpoint.PLACE / "folds"  # in an adapter's folder: goes when the checkpoint of all goes, which it is of
 TABLE = "folds.csv"  # in its report/
 
 

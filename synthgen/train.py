@@ -377,7 +377,6 @@ def _train(base: Any, ready: _Ready, lesson: Lesson, folder: Path, crew: Crew) -
     adapters.save(folder, training_card.make(folder.name, request, lesson, base.identity, course))
     checkpoint.clear(folder)
     shutil.rmtree(folder / TUNING, ignore_errors=True)
-    shutil.rmtree(folder / folds.PLACE, ignore_errors=True)
 
 
 def _report(folder: Path, losses: checkpoint.Losses, material: Material, states: list[training_measures.Seen]) -> None:

@@ -10,7 +10,7 @@ import pytest
 from test_training_loop import Killed
 from toy_base import OWN, photos
 
-from synthgen import adapters, bases, buckets, folds, train, training_loop
+from synthgen import adapters, bases, buckets, checkpoint, folds, train, training_loop
 from synthgen.checkpoint import Settings
 from synthgen.errors import RequestError
 from synthgen.training_check import Check
@@ -90,6 +90,16 @@ def test_the_step_with_the_lowest_mean_over_folds_is_taken_and_a_fold_that_was_k
         base.drop_adapter()
         monkeypatch.setattr(Loop, "step", step)
         assert folds.choose(base, material, SETTINGS, tmp_path / "parts", count, Crew()) == chosen
+
+
+def test_a_training_that_is_replaced_leaves_no_fold_to_go_on_from(made: tuple[Any, Material], tmp_path: Path) -> None:
+    base, material = made
+    quick, folder = replace(SETTINGS, steps=1), tmp_path / "replaced"
+    checkpoint.prepare(folder, "before")
+    before = folds.choose(base, material, quick, folder, 2, Crew())
+    assert not train._already(folder, "after", replace_it=True)
+    after = folds.choose(base, material, replace(quick, seed=1), folder, 2, Crew())
+    assert all(anew != old for anew, old in zip(after.curves, before.curves, strict=True))
 
 
 def test_one_photo_is_learned_from_whole_up_to_the_chosen_step(
