@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from synthgen import buckets, checkpoint, training_check
+from synthgen import buckets, checkpoint, training_check, training_loop, training_material
 from synthgen.checkpoint import Settings
 from synthgen.errors import RequestError
 from synthgen.ledger import write_whole
@@ -36,9 +36,12 @@ class Chosen:
 
 
 def require(folds: int, photos: int, apart: bool, auto: bool) -> None:
-    """Raises RequestError where there is nothing to choose by folds."""
-    if folds == 1:
-        raise RequestError("--folds is 1; wanted 2 at least, or 0 for none. Nothing was trained.")
+    """Raises RequestError where there is nothing to choose by folds, or not enough to leave out.
+
+    photos  that are learned from and held out together
+    apart   whether some are held out
+    auto    whether trials choose the steps
+    """
     if folds and apart:
         raise RequestError(
             f"--folds is for sets that are too small to hold photos out; of these {photos} some are. Leave it out. "
@@ -46,6 +49,12 @@ def require(folds: int, photos: int, apart: bool, auto: bool) -> None:
         )
     if folds and auto:
         raise RequestError("--folds does not go with --auto, whose trials choose the steps. Nothing was trained.")
+    most = photos * training_material.views_each(photos)
+    if folds and not 2 <= folds <= most:
+        raise RequestError(
+            f"--folds is {folds}; wanted 2 to {most}, as each leaves out one view or more of the {most} that are "
+            "learned from, or 0 for none. Nothing was trained."
+        )
 
 
 def choose(base: Any, material: Material, settings: Settings, folder: Path, folds: int, crew: Crew) -> Chosen:
@@ -55,6 +64,7 @@ def choose(base: Any, material: Material, settings: Settings, folder: Path, fold
     folder    of the adapter
     """
     by_photo = len(material.firsts) >= folds
+    pause = training_loop.epoch(material, settings.batch)  # of all: folds differ in size, and are compared step by step
     photo_of = _photos(material)
     curves = []
     for number in range(folds):
@@ -62,7 +72,7 @@ def choose(base: Any, material: Material, settings: Settings, folder: Path, fold
         if crew.main:
             checkpoint.prepare(place, str(number))
         away = [row for row in range(len(photo_of)) if (photo_of[row] if by_photo else row) % folds == number]
-        loop = Loop(base, without(material, away, photo_of), settings, crew)
+        loop = Loop(base, without(material, away, photo_of), settings, crew, pause)
         losses = loop.run(place, what=f"fold {number + 1} of {folds}")
         base.drop_adapter()
         curves.append(tuple(losses.checks))

@@ -115,8 +115,13 @@ class Watch:
 class Loop:
     """The steps themselves. Stateless in its randomness: step k draws from (seed, k)."""
 
-    def __init__(self, base: Any, material: Material, settings: checkpoint.Settings, crew: Crew | None = None) -> None:
-        """crew  the processes that train together; None: this one alone"""
+    def __init__(
+        self, base: Any, material: Material, settings: checkpoint.Settings, crew: Crew | None = None, pause: int = 0
+    ) -> None:
+        """
+        crew   the processes that train together; None: this one alone
+        pause  steps between checks; 0: as the material asks for
+        """
         import torch
 
         self.base, self.material, self.settings = base, material, settings
@@ -132,7 +137,7 @@ class Loop:
             self.optimizer.train()
         self.averages: dict[str, Any] = {}
         self.words = material.words.joined(material.kept.words)
-        self.epoch = max(PAUSE, math.ceil(len(material.latents) / settings.batch))
+        self.epoch = pause or epoch(material, settings.batch)
 
     def run(self, folder: Path, watches: Sequence[Watch] = (), what: str = "train") -> checkpoint.Losses:
         """Train to the end and leave the best weights, by validation loss, in the base.
@@ -326,6 +331,11 @@ class Loop:
                 total += told.float().cpu()
         found = [round(float(value), 6) for value in total / len(CHECK_TIMES)]
         return tuple(self.crew.gathered(found, len(latents)))
+
+
+def epoch(material: Material, batch: int) -> int:
+    """Steps between checks: as many as see every view about once, PAUSE at least."""
+    return max(PAUSE, math.ceil(len(material.latents) / batch))
 
 
 def _drawn(latents: Any, steps: int, rng: np.random.Generator) -> tuple[Any, Any]:

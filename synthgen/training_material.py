@@ -40,7 +40,7 @@ def make(base: Any, train: list[Photo], held: list[Photo], lesson: Lesson, seed:
     mirror = lesson.domain.mirror(lesson.taught)
     apart = held is not train
     held = held[:CHECKED] if apart else held
-    per_photo = max(2, math.ceil(LEAST_VIEWS / len(train)))
+    per_photo = views_each(len(train))
     shapes = {photo.path: base.shape(photo) for photo in (*train, *held)}
     if base.buckets:
         training_report.say(f"shapes, in px: {buckets.told(shapes.values())}")
@@ -74,6 +74,11 @@ def make(base: Any, train: list[Photo], held: list[Photo], lesson: Lesson, seed:
         tuple(shown.index(number) * per_photo for number in range(len(train))), apart, where, held_where,
         tuple(texts), tuple(held_texts),
     )  # fmt: skip
+
+
+def views_each(photos: int) -> int:
+    """Views of each of so many photos that are learned from."""
+    return max(2, math.ceil(LEAST_VIEWS / photos))
 
 
 def _alike(views: list[np.ndarray]) -> list[np.ndarray]:

@@ -92,6 +92,16 @@ def test_the_step_with_the_lowest_mean_over_folds_is_taken_and_a_fold_that_was_k
         assert folds.choose(base, material, SETTINGS, tmp_path / "parts", count, Crew()) == chosen
 
 
+def test_folds_of_unlike_sizes_are_checked_at_the_same_steps(
+    made: tuple[Any, Material], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training_loop, "PAUSE", 1)
+    base, material = made
+    settings = replace(SETTINGS, steps=7, batch=1)
+    chosen = folds.choose(base, material, settings, tmp_path / "it", 2, Crew())  # two and four views to learn from
+    assert [[check.step for check in curve] for curve in chosen.curves] == [[0, 6, 7], [0, 6, 7]]
+
+
 def test_a_training_that_is_replaced_leaves_no_fold_to_go_on_from(made: tuple[Any, Material], tmp_path: Path) -> None:
     base, material = made
     quick, folder = replace(SETTINGS, steps=1), tmp_path / "replaced"
@@ -106,7 +116,7 @@ def test_one_photo_is_learned_from_whole_up_to_the_chosen_step(
     toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = train.TrainRequest(
-        photos(tmp_path / "shirts", 1), base=str(toy), steps=8, batch=8, rank=4, learning_rate=1.0, rights=OWN,
+        photos(tmp_path / "shirts", 1), base=str(toy), steps=8, batch=12, rank=4, learning_rate=1.0, rights=OWN,
         samples=0, folds=2, out=tmp_path / "it",
     )  # fmt: skip
     real = folds.choose
@@ -130,6 +140,10 @@ def test_folds_that_choose_nothing_are_wrong_requests() -> None:
     for told in ((1, 1, False, False), (3, 8, True, False), (3, 1, False, True)):
         with pytest.raises(RequestError, match="--folds"):
             folds.require(*told)
+    for photos_here in (1, 3):
+        with pytest.raises(RequestError, match="--folds is 49; wanted 2 to 48"):
+            folds.require(49, photos_here, False, False)
+        folds.require(48, photos_here, False, False)
     folds.require(0, 8, True, True)
 
 
