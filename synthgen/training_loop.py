@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -137,6 +137,7 @@ class Loop:
             self.optimizer.train()
         self.averages: dict[str, Any] = {}
         self.words = material.words.joined(material.kept.words)
+        self.texts = (*material.texts, *material.kept.texts)  # what those were read from
         self.epoch = pause or epoch(material, settings.batch)
 
     def run(self, folder: Path, watches: Sequence[Watch] = (), what: str = "train") -> checkpoint.Losses:
@@ -254,15 +255,10 @@ class Loop:
         return self.base.loss(of.latents, self._read(of.words), of.moments, of.noise, of.where, of.target)
 
     def _read(self, rows: Any) -> Any:
-        """The words of these rows; read anew where the text encoders learn, each text once."""
-        import torch
-
+        """The words of these rows; read anew where the text encoders learn."""
         if not self.settings.text_encoder:
             return self.words[rows]
-        of = self.material
-        said = [(*of.texts, *of.kept.texts)[row] for row in rows.tolist()]
-        once = list(dict.fromkeys(said))
-        return self.base.read_texts(once)[torch.tensor([once.index(text) for text in said])]
+        return _each_once(self.base.read_texts, [self.texts[row] for row in rows.tolist()])
 
     def _drawn_rows(self, rng: np.random.Generator, count: int) -> Any:
         """(count,) int64: rows of `latents` that are of one shape; of each shape as often as it has rows."""
@@ -291,17 +287,10 @@ class Loop:
         of = self.material
         words, held_words = of.words, of.held_words
         if self.settings.text_encoder:
-            words, held_words = self._reread(of.texts), self._reread(of.held_texts)
+            words, held_words = (_each_once(self.base.encode_texts, texts) for texts in (of.texts, of.held_texts))
         held = self._checked(of.held_latents, held_words, of.held_where, range(len(of.held_latents)))
         learned = self._checked(of.latents, words, of.where, sorted(of.firsts[:CHECKED]))
         return Check(step, held, learned)
-
-    def _reread(self, texts: Sequence[str]) -> Any:
-        """Texts as the encoders read them now, one row for each."""
-        import torch
-
-        once = list(dict.fromkeys(texts))
-        return self.base.encode_texts(once)[torch.tensor([once.index(text) for text in texts])]
 
     def _checked(self, latents: Any, words: Any, where: Any, rows: Sequence[int]) -> tuple[float, ...]:
         """The losses of these rows, shape by shape."""
@@ -331,6 +320,14 @@ class Loop:
                 total += told.float().cpu()
         found = [round(float(value), 6) for value in total / len(CHECK_TIMES)]
         return tuple(self.crew.gathered(found, len(latents)))
+
+
+def _each_once(read: Callable[[list[str]], Any], texts: Sequence[str]) -> Any:
+    """What `read` makes of these texts, a row for each; it is given each text once."""
+    import torch
+
+    places = {text: place for place, text in enumerate(dict.fromkeys(texts))}
+    return read(list(places))[torch.tensor([places[text] for text in texts])]
 
 
 def epoch(material: Material, batch: int) -> int:

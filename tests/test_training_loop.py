@@ -14,7 +14,7 @@ from synthgen import bases, checkpoint, optimizers
 from synthgen.bases._words import Words
 from synthgen.checkpoint import Settings
 from synthgen.errors import RequestError, UnknownName
-from synthgen.training_loop import Kept, Loop, Material
+from synthgen.training_loop import Kept, Loop, Material, _each_once
 
 STEPS = 46
 PLAIN = Settings(STEPS, 3, 5e-3, 0, 4, 4.0)
@@ -165,6 +165,19 @@ def test_caption_dropout_takes_the_row_without_words(toy: Path) -> None:
     chosen = torch.tensor([0, 2])
     assert silent._said(chosen, 0).tolist() == [4, 4]
     assert loop(toy, PLAIN)._said(chosen, 0) is chosen
+
+
+def test_each_text_is_read_once_and_each_row_has_its_own() -> None:
+    import torch
+
+    asked: list[list[str]] = []
+
+    def read(texts: list[str]) -> Any:
+        asked.append(texts)
+        return torch.tensor([len(text) for text in texts])
+
+    assert _each_once(read, ["three", "a", "three", "to", "a"]).tolist() == [5, 1, 5, 2, 1]
+    assert asked == [["three", "a", "to"]]
 
 
 def test_unknown_and_missing_optimizers_are_wrong_requests(monkeypatch: pytest.MonkeyPatch) -> None:
