@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ class Chosen:
     step: int
     reason: str
     curves: tuple[tuple[Check, ...], ...]  # of each fold
+    means: Mapping[int, float]  # step -> mean loss over the folds
 
 
 def require(folds: int, photos: int, apart: bool, auto: bool) -> None:
@@ -76,8 +78,7 @@ def choose(base: Any, material: Material, settings: Settings, folder: Path, fold
         losses = loop.run(place, what=f"fold {number + 1} of {folds}")
         base.drop_adapter()
         curves.append(tuple(losses.checks))
-    steps = set.intersection(*({check.step for check in curve} for curve in curves)) - {0}
-    return _chosen(tuple(curves), min(steps, key=lambda step: (_mean(curves, step), step)), settings, by_photo)
+    return _chosen(tuple(curves), settings, by_photo)
 
 
 def without(material: Material, away: list[int], photo_of: list[int]) -> Material:
@@ -100,13 +101,12 @@ def without(material: Material, away: list[int], photo_of: list[int]) -> Materia
 
 def write(folder: Path, chosen: Chosen) -> None:
     """report/folds.csv: the loss of each fold on what it left out, and their mean, at each step."""
-    steps = sorted(set.intersection(*({check.step for check in curve} for curve in chosen.curves)))
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     table.writerow(["step", "mean", *(f"fold_{number + 1}" for number in range(len(chosen.curves)))])
-    for step in steps:
+    for step, mean in chosen.means.items():
         row = [check.loss for curve in chosen.curves for check in curve if check.step == step]
-        table.writerow([step, f"{sum(row) / len(row):.6f}", *row])
+        table.writerow([step, f"{mean:.6f}", *row])
     (folder / "report").mkdir(parents=True, exist_ok=True)
     write_whole(folder / "report" / TABLE, text.getvalue().encode())
 
@@ -125,12 +125,16 @@ def _rows(held: Any, rows: list[int]) -> Any:
     return buckets.joined([held[torch.tensor([rows[place] for place in places])] for places in groups])
 
 
-def _mean(curves: list[tuple[Check, ...]] | tuple[tuple[Check, ...], ...], step: int) -> float:
-    losses = [check.loss for curve in curves for check in curve if check.step == step]
-    return sum(losses) / len(losses)
+def _means(curves: Sequence[tuple[Check, ...]]) -> dict[int, float]:
+    """Mean loss over the folds at each step that all came to, in order; patience may have ended some before others."""
+    losses = [{check.step: check.loss for check in curve} for curve in curves]
+    steps = sorted(set.intersection(*map(set, losses)))
+    return {step: sum(of[step] for of in losses) / len(losses) for step in steps}
 
 
-def _chosen(curves: tuple[tuple[Check, ...], ...], step: int, settings: Settings, by_photo: bool) -> Chosen:
+def _chosen(curves: tuple[tuple[Check, ...], ...], settings: Settings, by_photo: bool) -> Chosen:
+    means = _means(curves)
+    step = min((step for step in means if step), key=means.__getitem__)  # of equal ones the earliest
     held = [loss for curve in curves for check in curve if check.step == step for loss in check.held]
     units = [number for number, curve in enumerate(curves) for check in curve if check.step == step for _ in check.held]
     low, high = training_check.interval(held, units)
@@ -138,7 +142,7 @@ def _chosen(curves: tuple[tuple[Check, ...], ...], step: int, settings: Settings
     spread = f" (95 % over folds {low:.4f} to {high:.4f})" if low == low else ""
     told = (
         f"step {step} of {settings.steps} kept: of {len(curves)} trainings that each left some of the {what} out, the "
-        f"lowest mean loss on that part, {_mean(curves, step):.4f}{spread}; {_mean(curves, 0):.4f} before. All photos "
+        f"lowest mean loss on that part, {means[step]:.4f}{spread}; {means[0]:.4f} before. All photos "
         "were then learned from, up to this step"
     )
-    return Chosen(step, told, curves)
+    return Chosen(step, told, curves, means)

@@ -102,6 +102,13 @@ def test_folds_of_unlike_sizes_are_checked_at_the_same_steps(
     assert [[check.step for check in curve] for curve in chosen.curves] == [[0, 6, 7], [0, 6, 7]]
 
 
+def test_the_choice_is_among_the_checks_that_all_folds_have() -> None:
+    short = tuple(Check(step, (loss,), (loss,)) for step, loss in ((0, 1.0), (20, 0.5), (40, 0.7)))
+    long = tuple(Check(step, (loss,), (loss,)) for step, loss in ((0, 0.8), (20, 0.9), (40, 0.5), (60, 0.1), (80, 0.1)))
+    chosen = folds._chosen((short, long), SETTINGS, by_photo=True)
+    assert chosen.means == pytest.approx({0: 0.9, 20: 0.7, 40: 0.6}) and chosen.step == 40
+
+
 def test_a_training_that_is_replaced_leaves_no_fold_to_go_on_from(made: tuple[Any, Material], tmp_path: Path) -> None:
     base, material = made
     quick, folder = replace(SETTINGS, steps=1), tmp_path / "replaced"
