@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from synthgen import card as card_file
-from synthgen import lora, resources, rights_file, tensor_file, weights_hash
+from synthgen import licenses, lora, resources, rights_file, tensor_file, weights_hash
 from synthgen.card import Card
 from synthgen.errors import RequestError, UnfitAdapter, UnknownName
 from synthgen.tensor_file import Tensors
@@ -68,13 +68,14 @@ def load_card(folder: Path) -> Card:
 def asset(card: Card) -> Asset:
     """The adapter as something that brings a licence: its own, and that of the photos it was trained on.
 
-    Who is to be credited for an adapter is who is for its photos; of one made elsewhere the card tells the maker alone.
+    Who is to be credited for an adapter is who is for its photos; of one made elsewhere the card tells the maker alone,
+    whose the photos are where they are said to be his own.
     """
     told = card.trained_on
     rights = Rights(**{key: str(told[key]) for key in rights_file.KEYS if key in told})
     own = Rights(license=card.license, owner=rights.owner, credit=rights.credit, source=rights.source)
     if card.imported:
-        rights = replace(rights, owner="", credit="", source="")
+        rights = replace(rights, owner=rights.owner if licenses.own(rights.license) else "", credit="", source="")
     photos = rights_file.photos(card.name, rights, str(told.get("digest", "")))
     return replace(rights_file.asset("adapter", card.name, own, card.weights_sha256), trained_on=(photos,))
 

@@ -19,8 +19,8 @@ from synthgen.share_alike import SHARING, clashes
 from synthgen.types import Asset, Verdict
 
 __all__ = ["ANSWERS", "EVIDENCE", "READINGS", "RIGHTS", "TRAINED", "USES", "Circumstances", "Finding", "License",
-           "clear", "findings", "known", "licenses_of", "load", "names", "permits", "remark", "require", "rights",
-           "shown", "walk"]  # fmt: skip
+           "clear", "findings", "known", "licenses_of", "load", "names", "own", "permits", "remark", "require",
+           "rights", "shown", "walk"]  # fmt: skip
 
 NEEDED: Mapping[str, tuple[str, ...]] = {  # use -> rights that every asset must give
     "internal": ("run",),
@@ -148,6 +148,12 @@ def licenses_of(asset: Asset, use: str = "internal", about: Circumstances | None
     """The records that apply to one asset, every OR decided as for this use. What no record knows is left out."""
     nodes = _nodes("", asset, _ask(use, None, about))
     return [node.record for node in nodes if node.record is not None]
+
+
+def own(license: str) -> bool:
+    """Whether a licence is, by any of its names, the statement that something is the user's own."""
+    record = resolve(license, names())
+    return record is not None and record.id == OWN
 
 
 def _ask(use: str, today: date | None, about: Circumstances | None) -> _Ask:

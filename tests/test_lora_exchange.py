@@ -15,10 +15,10 @@ import pytest
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from synthgen import adapters, generate, lora, lora_exchange, lora_fit, tensor_file, weights_hash
+from synthgen import adapters, generate, licenses, lora, lora_exchange, lora_fit, tensor_file, weights_hash
 from synthgen.errors import RequestError, UnfitAdapter
 from synthgen.lora_exchange import Base, Statement
-from synthgen.types import Rights
+from synthgen.types import Asset, Rights
 
 PERSONAL = {
     "ss_network_dim": "4",
@@ -136,6 +136,21 @@ def test_an_adapter_that_goes_out_is_read_once_after_it_is_verified(
     verified = len(read)
     lora_exchange.take_out(folder, "kohya", Path("out.safetensors"), base.modelspec)
     assert read.count(folder / "adapter.safetensors") == 2 * verified + 1
+
+
+def test_photos_of_ones_own_behind_an_import_have_the_owner_that_was_named(
+    files: dict[str, Path], base: Base, empty_folder: Path
+) -> None:
+    def photos(owner: str, license: str) -> Asset:
+        rights = Rights(owner, "LicenseRef-own")
+        said = Statement(name=f"{owner}-{license}", rights=rights, photos_license=license)
+        card = adapters.load_card(lora_exchange.bring_in(files["kohya"], base, said, Path("adapters"))[0])
+        return adapters.asset(card).trained_on[0]
+
+    for name in ("LicenseRef-own", "own"):
+        assert licenses.clear([photos("Acme", name)], "commercial").answer == "allow"
+    assert licenses.clear([photos("", "LicenseRef-own")], "commercial").answer == "review"
+    assert photos("Acme", "CC-BY-4.0").owner == ""  # the maker of the file made no photos of others
 
 
 def test_neither_paths_nor_people_leave_with_it(files: dict[str, Path], base: Base, empty_folder: Path) -> None:
