@@ -136,7 +136,9 @@ def path(where: Path, trust: tuple[Path, ...] = (), stores: tuple[Path, ...] = (
     anchors = signing.anchors(trust)
     if where.is_dir() and ((where / store.ABOUT).is_file() or (where / store.RECORDS).is_file()):
         return Report(where, tuple(_run(where, anchors)), bool(trust))
-    home = where.parent.parent if (where.parent.parent / store.ABOUT).is_file() else None
+    lies = where if where.is_dir() else where.parent
+    lies = lies if lies.name else lies.resolve()  # "." has no parent
+    home = next((place for place in lies.parents[:2] if (place / store.ABOUT).is_file()), None)
     for run in stores:
         store.about(run)
     runs = stores or ((home,) if home else tuple(sorted(file.parent for file in Path("runs").glob(f"*/{store.ABOUT}"))))
@@ -144,7 +146,7 @@ def path(where: Path, trust: tuple[Path, ...] = (), stores: tuple[Path, ...] = (
     alone = bool(trust) and not stores and home is None  # runs that happen to be here are not asked
     if where.is_dir():
         return Report(where, tuple(_folder(where, known, anchors, alone)), bool(trust))
-    inside = home in runs and where.parent.name == store.IMAGES
+    inside = home in runs and lies.name == store.IMAGES and lies.parent == home
     expected = _expected(known, home, where.name) if known and home and inside else None
     if not where.is_file():
         if expected:

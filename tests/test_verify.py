@@ -97,6 +97,16 @@ def test_an_invisible_mark_names_a_picture_whose_looks_are_gone(marker, tmp_path
     assert verify.path(tmp_path / "found.jpg", stores=(plain,)).findings[0].status == "unknown"
 
 
+def test_a_folder_inside_a_run_asks_that_run(run, tmp_path, monkeypatch):  # noqa: F811
+    run = run.rename(tmp_path / "kept")  # not in ./runs
+    for here, images in ((tmp_path, Path("kept/images")), (run, Path("images")), (run / "images", Path("."))):
+        monkeypatch.chdir(here)
+        assert verify.path(images).counts == {"ok": 8}, images
+    assert verify.path(Path(pictures(run)[0].name)).counts == {"ok": 1}  # in the folder that one stands in
+    monkeypatch.chdir(tmp_path)
+    assert verify.path(Path("kept/images"), trust=(signing._folder() / "ca.pem",)).counts == {"ok": 8}
+
+
 def test_what_is_wrong_with_many_files_alike_is_told_once(run, synthgen):  # noqa: F811
     for picture in pictures(run):
         picture.unlink()
