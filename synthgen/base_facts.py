@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from synthgen import base_needs, bases, hub, licenses
+from synthgen import base_needs, bases, hub, licenses, rights_file
 from synthgen.base_needs import Need, said
 from synthgen.errors import RequestError
 from synthgen.memory_modes import MODES
-from synthgen.types import Asset
 
 ASKED = ("run_commercial", "output_commercial", "output_publish", "output_train_ml", "derive_adapter")
 
@@ -21,15 +20,15 @@ def of(name: str) -> dict[str, Any]:
     known = bases.names()
     family, weights = known[name] if name in known else (bases.choose(name)[0], None)
     pin = hub.pinned(name)
-    license_ = weights.license if weights and not pin else bases.license_of(name, pin)
-    rights = licenses.rights([Asset("base", name, license_)])
+    stated = bases.rights_told(name, pin)
+    rights = licenses.rights([rights_file.asset("base", name, stated)])
     told: dict[str, Any] = {
         "name": name,
         "family": family.name,
         "repository": weights.repo if weights else (pin.repo if pin else ""),
         "named by": weights.source if weights else "",
         "commit": pin.revision if pin else "",
-        "license": license_,
+        "license": stated.license,
         "pin": "" if pin or not weights else "none yet: until it is pulled, every use but internal is under review",
         "allows": {right: rights[right].answer for right in ASKED},
         "pose": _pose(family),

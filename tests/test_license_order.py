@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import tomli_w
 from toy_base import OWN, photos
 
 from synthgen import adapter_choice, adapters, bases, generate, hub, rights_file, train
@@ -87,6 +89,27 @@ def test_an_adapter_keeps_what_was_stated_of_its_base(trained: Path) -> None:
         "CC-BY-NC-4.0"
     ]
     assert adapters.load_card(trained).base_license == "unknown"  # nobody stated anything of the toy
+
+
+def test_lists_and_pages_tell_one_licence_of_a_base(own_home: Path, synthgen: Callable[..., Any]) -> None:
+    def told() -> tuple[str, str]:
+        listed = json.loads(synthgen("list", "bases", "--json").out)
+        return (
+            next(one["caption"] for one in listed if one["name"] == "z-image"),
+            json.loads(synthgen("show", "base", "z-image", "--json").out)["license"],
+        )
+
+    listed, shown = told()
+    assert shown == "Apache-2.0" and "not pulled;" in listed and "; Apache-2.0, commercial use: allow]" in listed
+    pin = hub.Pin("z-image", "Tongyi-MAI/Z-Image", "ab" * 20, "cc-by-nc-4.0", "2026-11-26", {})
+    (own_home / "pins").mkdir()
+    (own_home / "pins" / "z-image.toml").write_text(tomli_w.dumps(asdict(pin)))
+    listed, shown = told()  # the repository's card says another licence than the record
+    assert shown == "Apache-2.0 AND CC-BY-NC-4.0"
+    assert "; pulled;" in listed and f"; {shown}, commercial use: deny]" in listed
+    (own_home / "pins" / "z-image.rights.toml").write_text('license = "MIT"\nexpires = 2020-01-01\n')
+    listed, shown = told()
+    assert shown == "MIT" and "MIT, commercial use: deny]" in listed  # what was stated has run out
 
 
 def test_a_single_file_and_a_pull_have_their_statement_beside_them(own_home: Path, tmp_path: Path) -> None:

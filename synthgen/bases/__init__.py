@@ -14,7 +14,7 @@ from synthgen.bases._weights import Size, Weights
 from synthgen.errors import RequestError, UnknownName
 from synthgen.types import Rights
 
-__all__ = ["Identity", "Size", "Weights", "choose", "family", "find", "license_of", "names"]
+__all__ = ["Identity", "Size", "Weights", "choose", "family", "find", "license_of", "names", "rights_of", "rights_told"]
 
 EMBEDDED = "mini"
 FILES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin")
@@ -182,3 +182,16 @@ def license_of(name: str, pin: hub.Pin | None = None) -> str:
     own = license_record.names().get(weights.license.casefold())
     other = told is not None and own is not None and told.id not in (own.id, "unknown")
     return f"{weights.license} AND {told.id}" if other and told else weights.license
+
+
+def rights_of(name: str, pin: hub.Pin | None = None) -> Rights:
+    """The rights in a base that is named: `license_of`, with all else that the user stated as he pulled it."""
+    return replace(hub.rights(name) or Rights(), license=license_of(name, pin))
+
+
+def rights_told(name: str, pin: hub.Pin | None = None) -> Rights:
+    """The same as lists and pages tell it: before the pull the licence of the record alone, whatever the commit."""
+    weights = names().get(name, (None, None))[1]
+    if weights and not pin and not hub.rights(name):
+        return Rights(license=weights.license)
+    return rights_of(name, pin)

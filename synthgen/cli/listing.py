@@ -156,18 +156,18 @@ def _bases() -> dict[str, str]:
     """Caption of the family, and of the weights where they are published, under which licence, and whether they are
     here; nothing heavy is loaded.
     """
-    from synthgen import bases, hub, licenses
-    from synthgen.types import Asset
+    from synthgen import bases, hub, licenses, rights_file
 
     found = {}
     for name, (family, weights) in bases.names().items():
         caption = rooms.members("bases")[family.name]
-        license_ = (hub.rights(name) or weights).license if weights else family.LICENSE
-        commercial = licenses.clear([Asset("base", name, license_)], "commercial").answer
-        place = f"{weights.repo}; {'pulled' if hub.pinned(name) else 'not pulled'}" if weights else "in the package"
+        pin = hub.pinned(name)
+        stated = bases.rights_told(name, pin)
+        commercial = licenses.clear([rights_file.asset("base", name, stated)], "commercial").answer
+        place = f"{weights.repo}; {'pulled' if pin else 'not pulled'}" if weights else "in the package"
         if weights and weights.size:
             place += f"; {sum(weights.size.numbers.values()) / 1e9:.1f} billion numbers"
-        state = f"[{place}; {license_}, commercial use: {commercial}]"
+        state = f"[{place}; {stated.license}, commercial use: {commercial}]"
         draws = " Draws only: it is distilled." if weights and weights.distilled else ""
         found[name] = f"{caption}{draws} {state}"
     return found
