@@ -31,7 +31,8 @@ NEEDED: Mapping[str, tuple[str, ...]] = {  # use -> rights that every asset must
     "medical-evaluation": ("run", "output_train_ml"),
 }
 USES = tuple(NEEDED)
-OWN, PHOTOS = "LicenseRef-own", ("photos", "reference")  # a statement of nobody's grants nothing
+OWN = "LicenseRef-own"
+STATED = ("photos", "reference", "base", "control", "poses")  # by the user: a statement of nobody's grants nothing
 CONTESTED: Mapping[str, frozenset[str]] = {  # use -> tags of prohibited uses that make it a case for review
     "medical-evaluation": frozenset({"medical_advice"}),
 }
@@ -234,7 +235,7 @@ def _judge(node: Node, asset: Asset, ask: _Ask) -> Iterator[Finding]:
         ended = _term(asset.expires, right, ask.day)
         if ended:
             yield Finding(node.path, node.license, right, ended.answer, ended.clause)
-        if node.record and node.record.id == OWN and right != "run" and asset.kind in PHOTOS and not asset.owner:
+        if node.record and node.record.id == OWN and right != "run" and asset.kind in STATED and not asset.owner:
             yield Finding(
                 node.path,
                 node.license,

@@ -120,7 +120,7 @@ class Oracle:
         return {"review"} if doubt else set()
 
     def nobodys(self, item: Item, license: str) -> bool:
-        return license == "LicenseRef-own" and item.kind in {"photos", "reference"} and not item.owner
+        return license == "LicenseRef-own" and item.kind != "adapter" and not item.owner
 
     def contested(self, facts: list[tuple[Item, str]], question: Question) -> set[str]:
         if question.use != "medical-evaluation":

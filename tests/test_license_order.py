@@ -13,7 +13,7 @@ import pytest
 import tomli_w
 from toy_base import OWN, photos
 
-from synthgen import adapter_choice, adapters, bases, generate, hub, rights_file, train
+from synthgen import adapter_choice, adapters, bases, generate, hub, licenses, rights_file, train
 from synthgen.errors import Refused, UnfitAdapter
 
 NO_DERIVATIVES = "LicenseRef-civitai-Image-NoDerivatives-AnyLicense-NoCredit"
@@ -89,6 +89,28 @@ def test_an_adapter_keeps_what_was_stated_of_its_base(trained: Path) -> None:
         "CC-BY-NC-4.0"
     ]
     assert adapters.load_card(trained).base_license == "unknown"  # nobody stated anything of the toy
+
+
+def test_own_weights_and_poses_that_are_nobodys_are_for_review(
+    own_home: Path, empty_folder: Path, toy: Path, synthgen: Callable[..., Any]
+) -> None:
+    (own_home / "pins").mkdir()
+    stated, asked = own_home / "pins" / "z-image.rights.toml", ("licenses", "check", "--use", "commercial", "--base")
+    house, depth = empty_folder / "house", empty_folder / "depth"
+    shutil.copytree(toy, house)
+    shutil.copytree(toy / "controlnet", depth)
+    places = (stated, house / "rights.toml", depth / "rights.toml", empty_folder / "rights.toml")
+    request = generate.GenerateRequest(1, poses=(empty_folder / "mine.json",))
+    for owner, answer in (("", "review"), ('owner = "Acme"\n', "allow")):
+        for place in places:
+            place.write_text(f'{owner}license = "LicenseRef-own"\n')
+        pulled = synthgen(*asked, "z-image")
+        assert (pulled.code, "nobody is named" in pulled.out) == ((3, True) if answer == "review" else (0, False))
+        weights, control = bases.find("house", "depth=depth")[1].assets()
+        for asset in (weights, control, *generate._poses(request)):
+            assert licenses.clear([asset], "commercial").answer == answer, asset
+            assert licenses.clear([asset], "internal").answer == "allow", asset
+    assert "yes (allow)" in synthgen(*asked, "mini").out
 
 
 def test_lists_and_pages_tell_one_licence_of_a_base(own_home: Path, synthgen: Callable[..., Any]) -> None:

@@ -21,7 +21,7 @@ STABILITY = "LicenseRef-scancode-stability-ai-community-2024"
 SDXL, SD15 = Asset("base", "sdxl", "openrail++"), Asset("base", "sd15", "creativeml-openrail-m")
 QWEN, KLEIN = Asset("base", "qwen-image", "Apache-2.0"), Asset("base", "klein-4b", "Apache-2.0")
 SD35 = Asset("base", "sd35", STABILITY)
-OWN_POSE = Asset("poses", "mine.json", "LicenseRef-own")
+OWN_POSE = Asset("poses", "mine.json", "LicenseRef-own", owner="Acme")
 ONLY_IMAGES = "LicenseRef-civitai-Image-NoDerivatives-AnyLicense-NoCredit"
 
 

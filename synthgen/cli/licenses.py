@@ -152,10 +152,10 @@ def _circumstances(given: dict[str, Any]) -> Circumstances:
 def _base(name: str) -> Iterator[Asset]:
     """A base that is known by name need not be here; of another what its owner states counts."""
     if name:
-        from synthgen import bases, hub
+        from synthgen import bases, hub, rights_file
 
         if name in bases.names():
-            yield Asset("base", name, bases.license_of(name, hub.pinned(name)))
+            yield rights_file.asset("base", name, bases.rights_of(name, hub.pinned(name)))
         else:
             yield from bases.find(name)[1].assets()
 
