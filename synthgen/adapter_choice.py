@@ -8,10 +8,10 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
-from synthgen import adapters, bases, hub, lora, lora_fit, recipes
+from synthgen import adapters, bases, hub, lora, lora_fit, recipes, rights_file
 from synthgen.adapters import MAX_WEIGHT
 from synthgen.errors import RequestError, UnknownName
-from synthgen.types import AdapterUse, Asset
+from synthgen.types import AdapterUse, Asset, Rights
 
 BLOCKS = {"down": "unet.down_blocks", "mid": "unet.mid_block", "up": "unet.up_blocks", "text": "text_encoder"}
 DEFAULT_PIPELINE = "apparel"
@@ -68,10 +68,12 @@ def asset(card: Any, base: str = "") -> Asset:
     if card.base == base:
         return own
     known = card.base in bases.names() or hub.is_id(card.base)
-    license_ = bases.license_of(card.base, hub.pinned(card.base)) if known else "unknown"
-    if license_ == "unknown":  # a folder's may be anybody's: what was stated of it stands in the card
-        license_ = card.base_license or license_
-    return replace(own, trained_on=(Asset("base", card.base, license_, card.base_sha256), *own.trained_on))
+    rights = bases.rights_of(card.base, hub.pinned(card.base)) if known else Rights()
+    if rights.license == "unknown":  # a folder's may be anybody's: what was stated of it stands in the card
+        stated = {key: str(card.base_rights[key]) for key in rights_file.KEYS if key in card.base_rights}
+        rights = replace(rights, **{"license": card.base_license or "unknown", **stated})
+    made_on = rights_file.asset("base", card.base, rights, card.base_sha256)
+    return replace(own, trained_on=(made_on, *own.trained_on))
 
 
 def told(uses: Sequence[AdapterUse], cards: Sequence[Any], fits: Sequence[str]) -> tuple[dict[str, Any], ...]:

@@ -40,6 +40,7 @@ class Card:
     weights_fingerprint: str = ""  # ours, of the tensors: neither their order nor metadata changes it
     base_files: Mapping[str, str] = field(default_factory=dict)  # path inside the base -> sha256, as it was trained on
     base_license: str = ""  # of the base, as it was when the adapter was trained
+    base_rights: Mapping[str, Any] = field(default_factory=dict)  # what was stated of the base then, without empty keys
     imported: Mapping[str, Any] = field(default_factory=dict)  # of an adapter made elsewhere: layout, hashes, claims
 
     @property
@@ -54,9 +55,11 @@ KINDS: dict[str, type | tuple[type, ...]] = {
     "rank": int,
     "alpha": (int, float),
     "finished": bool,
-    **dict.fromkeys(("trained_on", "training", "losses", "base_files", "imported"), dict),
+    **dict.fromkeys(("trained_on", "training", "losses", "base_files", "base_rights", "imported"), dict),
 }
-LATER = ("weights_autov3", "weights_fingerprint", "base_files", "base_license", "imported")  # not in the first cards
+LATER = (  # not in the first cards
+    "weights_autov3", "weights_fingerprint", "base_files", "base_license", "base_rights", "imported",
+)  # fmt: skip
 
 
 def read(folder: Path) -> Card:

@@ -171,7 +171,7 @@ def fetch(pin: Pin, stated: Rights | None = None) -> Path:
         progress.step(max(0, whole - progress.done))
     _keep(_place(pin.name), asdict(pin))
     if stated:
-        _keep(rights_file.place_of(_place(pin.name)), {key: value for key, value in asdict(stated).items() if value})
+        _keep(rights_file.place_of(_place(pin.name)), rights_file.told(stated))
     return folder(pin.name)
 
 

@@ -24,6 +24,7 @@ from synthgen import (
     lora_fit,
     lora_joint,
     lora_names,
+    rights_file,
     tensor_file,
     weights_hash,
 )
@@ -54,6 +55,7 @@ class Base:
     modelspec: Mapping[str, str]
     first: str = ""  # the family's table of first names, see first_names
     license: str = "unknown"
+    rights: Rights | None = None  # what the user states of it
 
 
 @dataclass(frozen=True)
@@ -128,7 +130,7 @@ def _card(
     return Card(
         name=name, trigger=trigger, category=said.category, domain=said.domain, base=base.identity.id,
         base_sha256=identity.sha256 if identity else "", base_files=identity.files if identity else {},
-        base_license=base.license,
+        base_license=base.license, base_rights=rights_file.told(base.rights),
         rank=rank, alpha=alpha, license=said.rights.license,
         trained_on={**rights, "license": said.photos_license}, imported=imported,
     )  # fmt: skip
@@ -165,7 +167,8 @@ def _same(folder: Path, card: Card) -> None:
     except UnfitAdapter:
         there = None
     of_today = ("created", "weights_sha256", "weights_autov3", "weights_fingerprint")
-    made = {**dict.fromkeys(of_today, ""), "finished": False, "base_license": card.base_license}
+    made = {**dict.fromkeys(of_today, ""), "finished": False}
+    made |= {"base_license": card.base_license, "base_rights": card.base_rights}
     if there is None or replace(there, **made) != card:  # type: ignore[arg-type]
         raise RequestError(
             f"{folder} is not empty and holds something else, or other statements on this file. Give another --name, "

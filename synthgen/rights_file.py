@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 
 from synthgen import toml_file
@@ -53,6 +53,11 @@ def asset(kind: str, name: str, rights: Rights, digest: str = "") -> Asset:
         kind, name, rights.license, digest, expires=rights.expires, owner=rights.owner, credit=rights.credit,
         source=rights.source, consent=rights.consent or rights.ethics,
     )  # fmt: skip
+
+
+def told(rights: Rights | None) -> dict[str, str]:
+    """What is stated, as a table: keys that say nothing are left out."""
+    return {key: value for key, value in asdict(rights).items() if value} if rights else {}
 
 
 def _problem(key: str, value: object) -> str:

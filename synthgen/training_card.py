@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from synthgen import training_check, training_request
+from synthgen import rights_file, training_check, training_request
 from synthgen.card import Card
 from synthgen.checkpoint import Losses, Settings
 from synthgen.training_loop import Material
@@ -40,6 +40,7 @@ def make(name: str, request: TrainRequest, lesson: Lesson, identity: Any, course
     return Card(
         name=name, trigger=request.trigger, category=photos.category, domain=request.domain,
         base=identity.id, base_sha256=identity.sha256, base_files=identity.files, base_license=identity.license,
+        base_rights=rights_file.told(identity.rights),
         rank=of.rank, alpha=of.alpha,
         license=photos.rights.license,
         trained_on={

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import tomllib
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -89,6 +90,26 @@ def test_an_adapter_keeps_what_was_stated_of_its_base(trained: Path) -> None:
         "CC-BY-NC-4.0"
     ]
     assert adapters.load_card(trained).base_license == "unknown"  # nobody stated anything of the toy
+    stated = replace(card, base_rights={"license": "LicenseRef-own", "owner": "Acme", "expires": "2027-03-31"})
+    base = adapter_choice.asset(stated).trained_on[0]
+    assert (base.license, base.owner, base.expires) == ("LicenseRef-own", "Acme", "2027-03-31")
+
+
+def test_an_import_keeps_what_is_stated_of_its_base_and_cards_of_before_mean_what_they_meant(
+    toy: Path, trained: Path, empty_folder: Path, synthgen: Callable[..., Any]
+) -> None:
+    shutil.copytree(toy, "house")
+    Path("house/rights.toml").write_text('owner = "Acme"\nlicense = "CC-BY-4.0"\nexpires = 2027-03-31\n')
+    words = ("adapters", "import", trained / adapters.WEIGHTS, "--name", "tee", "--base", "house", "--trigger", "sks")
+    folder = Path(synthgen(*words).out.strip())
+    asset = adapter_choice.asset(adapters.load_card(folder), "mini").trained_on[0]
+    assert (asset.license, asset.owner, asset.expires) == ("CC-BY-4.0", "Acme", "2027-03-31")
+    told = tomllib.loads((folder / "card.toml").read_text())
+    del told["base_rights"]
+    (folder / "card.toml").write_text(tomli_w.dumps(told))
+    before = adapter_choice.asset(adapters.load_card(folder), "mini").trained_on[0]
+    assert before == replace(asset, owner="", expires="")
+    assert "nothing to do" in synthgen(*words).err  # the same import as the one of before
 
 
 def test_own_weights_and_poses_that_are_nobodys_are_for_review(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from safetensors.torch import load_file
 from test_training_loop import Killed, weights
 from toy_base import OWN, photos
 
-from synthgen import adapters, bases, checkpoint, lora_exchange, train, training_loop
+from synthgen import adapter_choice, adapters, bases, checkpoint, licenses, lora_exchange, train, training_loop
 from synthgen.checkpoint import Settings
 from synthgen.errors import RequestError
 from synthgen.training_loop import Kept, Loop, Material
@@ -25,7 +26,9 @@ TEXTS = ("a photo of a sks shirt, flat lay", "a photo of a sks dress", "")
 @pytest.fixture(scope="module", params=["sd15", "sdxl"])
 def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A toy with one text encoder, and one with two."""
-    return toy_bases.write(request.param, tmp_path_factory.mktemp("reading") / f"toy-{request.param}")
+    place = toy_bases.write(request.param, tmp_path_factory.mktemp("reading") / f"toy-{request.param}")
+    (place / "rights.toml").write_text('owner = "Acme"\nlicense = "CC-BY-4.0"\nexpires = 2027-03-31\n')
+    return place
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +43,15 @@ def trained(folder: Path) -> Path:
                 alpha=2.0, learning_rate=1.0, text_encoder=True, rights=OWN, samples=0, out=place / "adapters" / "it",
             )
         )  # fmt: skip
+
+
+def test_all_that_is_stated_of_a_base_goes_with_its_adapter_to_another_base(trained: Path) -> None:
+    card = adapters.load_card(trained)
+    assert card.base_rights == {"owner": "Acme", "license": "CC-BY-4.0", "expires": "2027-03-31"}
+    chain = [adapter_choice.asset(card, "another")]
+    assert licenses.clear(chain, "commercial", date(2027, 3, 31)).answer == "conditional"
+    ended = licenses.clear(chain, "commercial", date(2027, 4, 1))
+    assert ended.answer == "deny" and "the grant ended on 2027-03-31" in ended.reasons[0]
 
 
 def unmodified(folder: Path) -> Any:

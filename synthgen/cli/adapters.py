@@ -132,7 +132,7 @@ def _base(name: str) -> Any:
     from synthgen.lora_exchange import Base
 
     module, identity = bases.find(name)
-    return Base(identity, module.places(identity), module.MODELSPEC, module.FIRST, identity.license)
+    return Base(identity, module.places(identity), module.MODELSPEC, module.FIRST, identity.license, identity.rights)
 
 
 def _bases(name: str) -> list[Any]:
