@@ -7,10 +7,12 @@ is asked anew, because rights may have been restated since, or have run out.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from synthgen import adapters, licenses, notices, rights_report
+from synthgen.card import Card
 from synthgen.licenses import Circumstances
 from synthgen.types import Asset, Verdict
 
@@ -24,12 +26,19 @@ def assets(lines: Sequence[Mapping[str, Any]], where: Path) -> list[Asset]:
     """
     cards = {card.weights_sha256: card for card in adapters.members().values()}
     found = [
-        adapters.asset(cards[item.sha256]) if item.kind == "adapter" and item.sha256 in cards else item
+        _as_of_now(item, cards[item.sha256]) if item.kind == "adapter" and item.sha256 in cards else item
         for item in rights_report.assets_of(lines, where)
     ]
     if not any(item.kind == "poses" for item in found):
         found += [Asset("poses", "poses", one) for one in sorted({_poses(line["lineage"]) for line in lines})]
     return list(dict.fromkeys(found))
+
+
+def _as_of_now(recorded: Asset, card: Card) -> Asset:
+    """An adapter as its card tells of it today, on the base that the record says it was trained on."""
+    now = adapters.asset(card)
+    bases = tuple(item for item in recorded.trained_on if item.kind == "base")
+    return replace(now, trained_on=(*bases, *now.trained_on))
 
 
 def expression(lineage: Mapping[str, Any]) -> str:

@@ -7,12 +7,15 @@ import json
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 from rights_run import ADAPTER, SDXL, made
+from safetensors.numpy import save_file
 
-from synthgen import export, resources
+from synthgen import adapters, export, resources
+from synthgen.card import Card
 from synthgen.errors import Refused
 from synthgen.export import ExportRequest
 from synthgen.types import Asset
@@ -39,6 +42,22 @@ def test_photos_controlnets_and_terms_behind_a_picture_count_though_no_card_is_h
     with pytest.raises(Refused, match=hidden.name):
         exported(run, tmp_path / "set", use="commercial")
     assert not (tmp_path / "set").exists()
+
+
+def test_an_adapter_whose_card_is_here_is_asked_anew_and_still_stands_on_the_base_it_was_trained_on(
+    tmp_path: Path, empty_folder: Path
+) -> None:
+    acme = empty_folder / "adapters" / "acme"
+    acme.mkdir(parents=True)
+    pair = {f"unet.mid.lora_{side}.weight": np.ones((4, 4), np.float32) for side in "AB"}
+    save_file(pair, acme / adapters.WEIGHTS)
+    photos = {"owner": "Acme", "license": "CC-BY-4.0", "credit": "Acme"}
+    adapters.save(acme, Card("acme", "sks", "", "apparel", "house", "", 4, 4.0, "CC-BY-4.0", trained_on=photos))
+    house = Asset("base", "house", "LicenseRef-own", "bb" * 32, owner="Acme", expires="2020-01-01")
+    sha256 = adapters.load_card(acme).weights_sha256
+    run = made(tmp_path / "run", MINI, Asset("adapter", "acme", "CC-BY-4.0", sha256, trained_on=(house,)))
+    with pytest.raises(Refused, match="house"):
+        exported(run, tmp_path / "set", use="commercial")
 
 
 def test_a_licensee_and_a_reading_are_asked_for_as_everywhere(tmp_path: Path, empty_folder: Path) -> None:
