@@ -18,7 +18,9 @@ from synthgen import bases, rooms
 from synthgen.bases._family import Family
 
 PAGE = Path(__file__).with_name("families.md")
-BASES, LAYOUTS, BITS = (f"tests/contracts/test_{name}.py" for name in ("bases", "lora_layouts", "few_bits"))
+BASES, LAYOUTS, BITS, SHOWN = (
+    f"tests/contracts/test_{name}.py" for name in ("bases", "lora_layouts", "few_bits", "references")
+)
 SINGLE = "tests/bases/test_single_file.py"
 
 TOLD = """\
@@ -53,8 +55,14 @@ def _several(family: Any) -> str:
     return "several at once" if family.SEVERAL and family.TIMED else "one at a time"
 
 
+def _references(family: Any) -> str:
+    return "yes" if family.REFERENCE else "no"
+
+
 def _photos(family: Any) -> str:
-    return "yes" if any(family.INTO.values()) else "no"
+    if family.into(False, 0):
+        return "yes"
+    return "by mask" if family.into(True, 0) else "no"
 
 
 def _single(family: Any) -> str:
@@ -68,6 +76,8 @@ COLUMNS = (
     Column("pose", _pose, BASES, "test_steered_pictures_are_those_of_the_unmodified_pipeline_to_the_last_bit"),
     Column("conditions", _several, BASES,
            "test_several_conditions_are_those_of_the_unmodified_pipeline_each_with_its_own_scale_and_steps"),
+    Column("references", _references, SHOWN,
+           "test_pictures_by_references_are_those_of_the_unmodified_pipeline_to_the_last_bit"),
     Column("into photos", _photos, BASES,
            "test_drawing_into_a_photo_is_the_unmodified_pipeline_and_keeps_what_the_mask_leaves_out", "kinds0-True"),
     Column("blend", _always, BASES, "test_a_run_with_two_adapters_resumes_to_the_same_pictures_and_verifies"),

@@ -31,9 +31,14 @@ class Need:
         """Part -> number of its parameters."""
         return next(iter(self.held.values())).parameters
 
-    def bytes(self, mode: str, side: int, batch: int, trains: bool) -> int:
-        """Memory at the most."""
-        passes = memory_modes.passing(MODES[mode], self.family.passing(self.configs, side), batch, trains)
+    def bytes(self, mode: str, side: int, batch: int, trains: bool, references: int = 0) -> int:
+        """Memory at the most.
+
+        references  pictures that the base is shown beside the words
+        """
+        beside = references * self.family.REFERENCE_PLACES
+        told = self.family.passing(self.configs, side, self.family.WORDS + beside)
+        passes = memory_modes.passing(MODES[mode], told, batch, trains)
         return self.held[mode].bytes(MODES[mode], trains) + passes
 
 

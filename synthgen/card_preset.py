@@ -53,11 +53,14 @@ def training(need: Need, card: float, size: int = 0, batch: int = 0, bits: Seque
     return None
 
 
-def drawing(need: Need, card: float, size: int = 0) -> Preset | None:
-    """The same to draw with, a picture at a time at the least; the drawer finds how many go at once."""
+def drawing(need: Need, card: float, size: int = 0, references: int = 0) -> Preset | None:
+    """The same to draw with, a picture at a time at the least; the drawer finds how many go at once.
+
+    references  pictures that the base is shown beside the words
+    """
     side = size or need.side
     for mode in MODES:
-        if (told := need.bytes(mode, side, 1, False)) <= card * (1 - SPARE):
+        if (told := need.bytes(mode, side, 1, False, references)) <= card * (1 - SPARE):
             return Preset(mode, side, 1, told)
     return None
 
@@ -113,7 +116,7 @@ def for_drawing(request: Any, base: str) -> Any:
     if not card:
         return replace(request, memory="full")
     family, identity = bases.find(base, request.controlnet)
-    preset = drawing(base_needs.here(family, identity), card, request.size)
+    preset = drawing(base_needs.here(family, identity), card, request.size, len(request.reference))
     if preset is None:
         raise RequestError(_too_little(identity.id, card, "drawn with"))
     _say(f"--memory {preset.memory}", preset, card)

@@ -65,6 +65,7 @@ class GenerateRequest:
     controlnet: tuple[str, ...] = ()  # FOLDER of a ControlNet for poses, KIND=FOLDER of one for another condition
     condition: tuple[str, ...] = ()  # KIND=PATH:SCALE:START:END of photos; pose:SCALE:START:END
     condition_map: tuple[str, ...] = ()  # the same of control pictures that are ready
+    reference: tuple[Path, ...] = ()  # photos, or folders of them, that the base is shown beside the words
     adapters: tuple[str, ...] = ()
     no_adapter: bool = False
     seed: int = 0
@@ -182,15 +183,14 @@ def run(request: GenerateRequest) -> RunResult:
 
 def _prepare(request: GenerateRequest) -> Prepared:
     uses = adapter_choice.chosen(request)
-    conditions = guides.parse(request.condition, request.condition_map)
+    conditions = guides.parse(request.condition, request.condition_map, request.reference)
     into = retouch.parse(request.into, request.mask, request.strength)
     sweeps = sweep.parse(request.sweep, uses)
     cards = tuple(adapters.load_card(use.path) for use in uses)
     base = request.base or recipe_choice.base_of(cards)
     request = card_preset.for_drawing(request, base)
     module, identity = bases.find(base, request.controlnet, request.memory)
-    module.check_conditions(identity, [one.kind for one in conditions], guides.timed(conditions))
-    recipe_choice.check_controlnets(identity, conditions)
+    recipe_choice.check_conditions(module, identity, conditions)
     uses = adapter_choice.blocks(request.block_weight, uses, module.places(identity) if request.block_weight else ())
     recipe = recipe_choice.chosen(request, cards, module.settings(identity))
     recipe = replace(recipe, settings={**recipe.settings, **guides.settings(conditions)})

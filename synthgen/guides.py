@@ -1,7 +1,8 @@
 """What pictures are drawn along beside their words: skeletons, edges, depth and others, and the photos they come from.
 
 KIND=PATH:SCALE:START:END asks for one condition; PATH is a photo or a folder of photos, and a job takes one of them by
-its place in the plan. `pose` has no path: its skeletons follow the label.
+its place in the plan. `pose` has no path: its skeletons follow the label. A reference is a picture that the base itself
+is shown beside the words, with no ControlNet between.
 """
 
 from __future__ import annotations
@@ -21,8 +22,10 @@ from synthgen.types import Asset, Guide, Into, Job, Rights
 
 POSE = "pose"
 PHOTO = "photo"  # the kind of what is drawn into
+REFERENCE = "reference"  # the kind of what the base is shown itself; of a second one "reference_2"
 FORM = "KIND=PATH:SCALE:START:END, such as canny=photos/:0.6:0:0.7"
 MOST_SCALE = 4.0  # as recipes have it for controlnet_conditioning_scale
+LEAST_PX, MOST_SLENDER = 64, 8  # of a reference: its shorter side, and how many times longer the other may be
 REMEMBERED_BYTES = 256 * 2**20  # control pictures that are kept, so that a photo is looked at once
 
 
@@ -38,15 +41,21 @@ class Condition:
     digests: tuple[str, ...] = ()  # sha256 of each file
 
     @property
+    def shown(self) -> bool:
+        """Whether the base is shown it as it is, as a reference."""
+        return not by_controlnet(self.kind)
+
+    @property
     def digest(self) -> str:
         """One hash over all that decides its control pictures."""
         detector = file_hash.remembered(self.weights) if self.weights else ""
         return sha256("\n".join([str(self.ready), detector, *self.digests]).encode()).hexdigest()
 
 
-def parse(asked: Sequence[str], ready: Sequence[str] = ()) -> tuple[Condition, ...]:
-    """The conditions of a run: from photos, and from control pictures that are there already.
+def parse(asked: Sequence[str], ready: Sequence[str] = (), references: Sequence[Path] = ()) -> tuple[Condition, ...]:
+    """The conditions of a run: from photos, from control pictures that are there already, and references.
 
+    references  photos or folders of photos; a job takes one of each folder by its place in the plan
     Raises RequestError or UnknownName for a text of another form, a kind that none here draws, files that are not
     there, and detector weights that are not here or not pinned. No network is loaded.
     """
@@ -54,7 +63,30 @@ def parse(asked: Sequence[str], ready: Sequence[str] = ()) -> tuple[Condition, .
     named = [one.kind for one in found]
     if twice := sorted({kind for kind in named if named.count(kind) > 1}):
         raise RequestError(f"the condition '{twice[0]}' is asked for twice. Leave one out. Nothing was drawn.")
-    return tuple(found)
+    return (*found, *(_reference(place, number) for number, place in enumerate(references, 1)))
+
+
+def _reference(place: Path, number: int) -> Condition:
+    files = pictures_at(place.expanduser(), "--reference")
+    for file in files:
+        wide, high = picture(file).size
+        if min(wide, high) < LEAST_PX or max(wide, high) > MOST_SLENDER * min(wide, high):
+            raise RequestError(
+                f"--reference: {file} is {wide} x {high} px; wanted sides of {LEAST_PX} px or more, of which one is at "
+                f"most {MOST_SLENDER} times as long as the other. Nothing was drawn."
+            )
+    kind = REFERENCE if number == 1 else f"{REFERENCE}_{number}"
+    return Condition(kind, files, True, digests=tuple(file_hash.sha256(file) for file in files))
+
+
+def by_controlnet(kind: str) -> bool:
+    """Whether what a record calls so was shown to a ControlNet."""
+    return kind.partition("_")[0] not in (PHOTO, REFERENCE)
+
+
+def steering(conditions: Sequence[Condition]) -> list[Condition]:
+    """Those that a ControlNet is shown."""
+    return [one for one in conditions if not one.shown]
 
 
 def _one(text: str, ready: bool) -> Condition:
@@ -75,7 +107,7 @@ def _one(text: str, ready: bool) -> Condition:
                 "count: --condition pose:SCALE:START:END. Nothing was drawn."
             )
         return Condition(POSE, strength=strength)
-    if not mark or not kind or not path:
+    if not mark or not path or kind.partition("_")[0] in ("", PHOTO, REFERENCE):
         raise RequestError(f"{option} '{text}' was not understood. Wanted {FORM}. Nothing was drawn.")
     if not ready and kind not in kinds():
         raise UnknownName("--condition", kind, [*kinds(), POSE])
@@ -130,7 +162,7 @@ def _instead(kind: str) -> str:
 
 def settings(conditions: Sequence[Condition]) -> dict[str, Any]:
     """What the plan, the base and the record are told of strengths: `conditions`, or nothing."""
-    told = {one.kind: dict(one.strength) for one in conditions if one.kind != POSE or one.strength}
+    told = {one.kind: dict(one.strength) for one in steering(conditions) if one.kind != POSE or one.strength}
     return {"conditions": told} if told else {}
 
 
@@ -148,7 +180,7 @@ def assets(conditions: Sequence[Condition]) -> list[Asset]:
     """What brings rights with it: the photos, by the rights.toml beside them, and the detectors."""
     found = []
     for one in (one for one in conditions if one.files):
-        found.append(reference(one.files, one.digest, one.kind))
+        found.append(reference(one.files, one.digest, one.kind.replace("_", " ")))
         if one.weights:
             name = one.weights.name
             found.append(Asset("control", name, detector_file.license_of(name), file_hash.remembered(one.weights)))
@@ -189,16 +221,21 @@ class Guides:
         """
         labels: dict[str, str] = {}
         controls: dict[str, Any] = {}
+        shown: list[Any] = []
         into, told = (photo[0], [photo[1]]) if photo else (None, [])
         if skeleton and self.posed and "pose" in job.requested:
             steering = pose.prepare(job, self._size, self._own)
             labels, controls = dict(steering.labels), {POSE: steering.control}
         for one in self._conditions:
             place = _place(one, str(photo[1]["file"])) if photo else job.index % len(one.files)
-            controls[one.kind] = self.control(one, place, into)
+            made = self.control(one, place, into)
             labels[f"{one.kind}_from"] = one.files[place].name
-            told.append(self._told(one, place, controls[one.kind]))
-        return labels, Guide(controls, into, tuple(told))
+            told.append(self._told(one, place, made))
+            if one.shown:
+                shown.append(made)
+            else:
+                controls[one.kind] = made
+        return labels, Guide(controls, into, tuple(shown), tuple(told))
 
     def _told(self, one: Condition, place: int, control: Any) -> dict[str, Any]:
         detector = (
@@ -210,7 +247,10 @@ class Guides:
         }  # fmt: skip
 
     def control(self, one: Condition, place: int, into: Into | None = None) -> Any:
-        """The control picture of one file, (s, s, 3) uint8; of the part that is shown, where a photo is drawn into."""
+        """The control picture of one file, (s, s, 3) uint8; of the part that is shown, where a photo is drawn into.
+
+        A reference in its own shape.
+        """
         key = (one.kind, one.digests[place], into.box if into else ())
         if key in self._kept:
             return self._kept[key]
@@ -221,6 +261,10 @@ class Guides:
 
     def _drawn(self, one: Condition, file: Path, into: Into | None) -> Any:
         photo = picture(file)
+        if one.shown:
+            import numpy as np
+
+            return np.asarray(photo)
         if into is not None and into.whole is not None:
             photo = photo_frame.part(photo, into)
         if one.ready:
@@ -248,7 +292,7 @@ def again(lineage: Mapping[str, Any], references: Sequence[Path], into: Into | N
     references  files and folders in which they are looked for, by their sha256
     Raises RequestError where one is not there, or gives another control picture than it did.
     """
-    size, controls = int(lineage["settings"]["size"]), {}
+    size, controls, shown = int(lineage["settings"]["size"]), {}, []
     if (skeleton := pose.again(lineage["requested"], size)) is not None:
         controls[POSE] = skeleton
     for told in (one for one in lineage.get("guides", ()) if one["kind"] != PHOTO):
@@ -257,12 +301,16 @@ def again(lineage: Mapping[str, Any], references: Sequence[Path], into: Into | N
         if weights and file_hash.remembered(weights) != told["detector_sha256"]:
             raise RequestError(f"{weights} is another file than the picture was drawn with. Nothing was drawn.")
         one = Condition(kind, (file,), bool(told["ready"]), weights=weights, digests=(str(told["sha256"]),))
-        controls[kind] = Guides([one], size).control(one, 0, into)
-        if pixel_sha256(controls[kind]) != told["control_sha256"]:
+        made = Guides([one], size).control(one, 0, into)
+        if one.shown:
+            shown.append(made)
+        else:
+            controls[kind] = made
+        if pixel_sha256(made) != told["control_sha256"]:
             raise RequestError(
                 f"{file} gives another {kind} picture here than it gave when it was drawn along. Nothing was drawn."
             )
-    return Guide(controls, into)
+    return Guide(controls, into, tuple(shown))
 
 
 def found(told: Mapping[str, Any], references: Sequence[Path]) -> Path:

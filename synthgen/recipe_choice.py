@@ -64,9 +64,12 @@ def base_of(cards: Sequence[Any]) -> str:
     return str(cards[0].base)
 
 
-def check_controlnets(identity: Any, conditions: Sequence[guides.Condition]) -> None:
-    """Raises RequestError for a ControlNet that would be shown nothing."""
-    asked = {one.kind for one in conditions}
+def check_conditions(module: Any, identity: Any, conditions: Sequence[guides.Condition]) -> None:
+    """Raises RequestError for what the base cannot be drawn along, and for a ControlNet that would be shown nothing."""
+    steering = guides.steering(conditions)
+    module.check_references(identity, len(conditions) - len(steering))
+    module.check_conditions(identity, [one.kind for one in steering], guides.timed(steering))
+    asked = {one.kind for one in steering}
     for idle in (control.kind for control in identity.controls if control.kind not in asked):
         raise RequestError(
             f"--controlnet {idle}=... has nothing to show it: say --condition {idle}=PHOTOS, or --condition-map "

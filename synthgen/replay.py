@@ -116,7 +116,7 @@ def _use(told: Mapping[str, Any], given: Sequence[str], file: Path) -> AdapterUs
 
 def _check_controlnets(identity: Any, lineage: Mapping[str, Any], file: Path) -> None:
     """Raises RequestError where a ControlNet that the record names is not here, or is another."""
-    for told in (one for one in lineage.get("guides", ()) if one["kind"] != guides.PHOTO):
+    for told in (one for one in lineage.get("guides", ()) if guides.by_controlnet(one["kind"])):
         wanted = lineage["base"].get(f"controlnet_{told['kind']}_sha256", "")
         found = {one.kind: one.sha256 for one in identity.controls}.get(told["kind"], "")
         if wanted != found:

@@ -110,6 +110,8 @@ def planned(recipe: Recipe, domain: Any, asked: Retouch) -> Recipe:
 def check(asked: Retouch, module: Any, identity: Any, conditions: Sequence[guides.Condition]) -> None:
     """Raises RequestError where a base cannot draw into photos, or not along these conditions."""
     steered = [one.kind for one in conditions if one.files]
+    if any(one.shown for one in conditions):
+        raise RequestError("--reference does not go with --into. Leave one of them out. Nothing was drawn.")
     what = "a part of a photo" if asked.masked else "a photo"
     if not module.into(asked.masked, 0):
         raise RequestError(f"base '{identity.id}': diffusers has no pipeline of it that draws into {what}.")

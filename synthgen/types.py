@@ -120,6 +120,7 @@ class Guide:
 
     controls: Mapping[str, Any] = field(default_factory=dict)  # kind -> (s, s, 3) uint8, what its ControlNet is shown
     into: Into | None = None
+    references: tuple[Any, ...] = ()  # (h, w, 3) uint8 each: pictures that the base is shown beside the words
     told: tuple[Mapping[str, Any], ...] = ()  # of each file that went in: kind, file, sha256 and more
 
 

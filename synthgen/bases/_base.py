@@ -200,10 +200,13 @@ class Base(Learner):
         if self.device == "cpu" and "threads" in settings:
             torch.set_num_threads(int(settings["threads"]))
         along = [_guide(guide) for guide in guides]
+        if along[0].references and len(jobs) > 1:  # a pipeline shows the same ones to all pictures of a batch
+            return [self.render([job], [one], settings)[0] for job, one in zip(jobs, along, strict=True)]
         kinds = tuple(kind for kind in self.controlnets if kind in along[0].controls)
         name, more = self._into(along, len(kinds), jobs, settings)
         pipe = self._pipeline(kinds, name)
         options = {**self._options(jobs, settings), **self._steering(kinds, along, settings, bool(name)), **more}
+        options |= self._references(along[0])
         if name:
             options = accepted(pipe.__call__, options)
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
@@ -214,6 +217,13 @@ class Base(Learner):
         return [
             Picture(job, photo_frame.put_back(pixels[row], along[row].into), along[row]) for row, job in enumerate(jobs)
         ]
+
+    def _references(self, guide: Guide) -> dict[str, Any]:
+        """What a pipeline is called with so that it goes by these pictures."""
+        from PIL import Image
+
+        shown = [Image.fromarray(np.asarray(pixels)) for pixels in guide.references]
+        return {self.family.REFERENCE: shown} if shown else {}
 
     def _into(
         self, along: Sequence[Guide], controls: int, jobs: Sequence[Job], settings: Any

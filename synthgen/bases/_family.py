@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -17,6 +17,7 @@ from synthgen import adapter_methods, file_hash, model_folder, precision
 from synthgen.bases._device import device_of, quiet, threads
 from synthgen.bases._identity import Control, Identity
 from synthgen.bases._memory import Memory
+from synthgen.bases._steering import Steering
 from synthgen.bases._weights import Weights
 from synthgen.bases._words import Words
 from synthgen.errors import RequestError
@@ -29,20 +30,12 @@ ATTENTION = ("to_", "add_")  # what the projections of attention begin with, in 
 FEW_STEPS = ("turbo", "lightning", "schnell", "hyper-sd", "lcm", "dmd2")
 
 
-class Family(Memory, ABC):
+class Family(Memory, Steering, ABC):
     """One family. Class attributes are what it declares; the methods below `load` are what it must say itself."""
 
     LICENSE: ClassVar[str] = "unknown"
     NAMES: ClassVar[tuple[Weights, ...]] = ()  # published weights of the family
     PIPELINE: ClassVar[str]  # class of diffusers
-    CONTROLLED: ClassVar[str] = ""  # its class with a ControlNet, "" where diffusers has none
-    CONTROLNET: ClassVar[str] = "ControlNetModel"
-    STEERED_BY: ClassVar[tuple[str, ...]] = ("pose",)  # conditions that its main ControlNet was trained for
-    CONTROL: ClassVar[str] = "image"  # what that pipeline calls the control picture
-    SEVERAL: ClassVar[str] = ""  # its class of several ControlNets at once, "" where diffusers has none
-    INTO: ClassVar[Mapping[str, str]] = MappingProxyType({})  # its classes that draw into photos, see `into`
-    INTO_ALONG_SEVERAL: ClassVar[bool] = False  # whether those of them with ControlNets take several
-    TIMED: ClassVar[bool] = True  # whether a ControlNet may act for a part of the steps only
     GUIDANCE: ClassVar[str] = "guidance_scale"  # what the pipeline calls classifier-free guidance
     NEGATIVE: ClassVar[bool] = True  # whether it takes a negative prompt
     ALWAYS_NEGATIVE: ClassVar[bool] = False  # whether it must have one, if only a blank
@@ -66,7 +59,6 @@ class Family(Memory, ABC):
         {}
     )  # domain -> all that it draws, where a recipe is kept to it
     INSTEAD: ClassVar[str] = ""  # the base to train where these weights are distilled
-    WITHOUT_CONTROL: ClassVar[str] = ""  # why there is none, and what to do
 
     # ---- before anything is loaded
 
@@ -141,54 +133,9 @@ class Family(Memory, ABC):
         """What shows that a ControlNet with this configuration was made for another base, or ""."""
         return ""
 
-    def conditions(self, identity: Identity) -> dict[str, Path]:
-        """Folder of the ControlNet for each condition that it can be steered by."""
-        main = dict.fromkeys(self.STEERED_BY, identity.controlnet) if identity.controlnet else {}
-        return {**main, **{one.kind: one.folder for one in identity.controls}}
-
-    def check_conditions(self, identity: Identity, asked: Collection[str], part: Collection[str]) -> None:
-        """Raises RequestError where pictures cannot be drawn along all of these conditions.
-
-        asked   kinds that are asked for by name
-        part    those of them that act for a part of the steps only
-        """
-        here = self.conditions(identity)
-        for kind in (kind for kind in asked if kind not in here):
-            if not self.CONTROLLED:
-                raise RequestError(f"base '{identity.id}': {self.WITHOUT_CONTROL} Nothing was loaded.")
-            raise RequestError(
-                f"--condition {kind}: base '{identity.id}' {self.knows(identity)}. Name a ControlNet that was trained "
-                f"for it on this base: --controlnet {kind}=FOLDER. Nothing was loaded."
-            )
-        if len({*here} & {*asked, "pose"}) > 1 and not self.SEVERAL:
-            raise RequestError(
-                f"base '{identity.id}': its pipeline takes one condition at a time. Leave --controlnet for all but one "
-                "out. Nothing was loaded."
-            )
-        if part and not self.TIMED:
-            raise RequestError(
-                f"base '{identity.id}': its pipeline has a ControlNet act for all steps; leave :START:END out. Nothing "
-                "was loaded."
-            )
-
     def hears_negative(self, identity: Identity) -> bool:
         """Whether a negative prompt changes its pictures; guidance that is built into the weights takes none."""
         return self.NEGATIVE
-
-    def into(self, masked: bool, controls: int) -> str:
-        """The class that draws into photos, into a part of them, along so many ControlNets; "" where there is none."""
-        if controls > 1 and not self.INTO_ALONG_SEVERAL:
-            return ""
-        return self.INTO.get(("mask" if masked else "photo") + ("+control" if controls else ""), "")
-
-    def keeps(self, base: Any, masked: bool) -> bool:
-        """Whether what a mask leaves out must be kept by hand, as the class for masks does not take this network."""
-        return False
-
-    def knows(self, identity: Identity) -> str:
-        """What it can be steered by, as the end of a sentence."""
-        kinds = list(self.conditions(identity))
-        return f"has a ControlNet for {' and '.join(kinds)} only" if kinds else "was given no ControlNet"
 
     def distilled(self, folder: ModelFolder) -> str:
         """What shows that these weights were distilled to few steps, or ""."""
@@ -288,12 +235,6 @@ class Family(Memory, ABC):
     def side(self, identity: Identity) -> int:
         """px: the side of pictures that the weights were made for."""
         return self.SIDE
-
-    def without_control(self, identity: Identity) -> str:
-        """Why nothing steers the pose, and what to do about it."""
-        if self.CONTROLLED:
-            return f"base '{identity.id}' draws without a ControlNet: name one with --controlnet."
-        return f"base '{identity.id}': {self.WITHOUT_CONTROL}"
 
     def device_of(self, name: str = "") -> str:
         """The device of this name; see _device."""

@@ -1,11 +1,11 @@
-"""FLUX.2 [klein] 4B: 1024 px, Qwen3 for words, no ControlNet; its base can be trained."""
+"""FLUX.2 [klein] 4B: 1024 px, Qwen3 for words, reference pictures in place of ControlNets; its base can be trained."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-from synthgen.bases._declare import drawing, few, modelspec
+from synthgen.bases._declare import drawing, few, into, modelspec
 from synthgen.bases._transformer import FlowFamily
 from synthgen.bases._weights import Size, Weights
 from synthgen.bases._words import Words
@@ -44,7 +44,10 @@ class Flux2Klein(FlowFamily):
         ),
     )
     PIPELINE = "Flux2KleinPipeline"
+    INTO = into("", "Flux2KleinInpaintPipeline")
     NEGATIVE = False
+    REFERENCE = "image"
+    REFERENCE_PLACES = 4096  # its pipeline shrinks what is larger than 1024 x 1024 px
     FIRST = """
         double_blocks.#.img_attn.qkv        transformer_blocks.#.attn.{to_q,to_k,to_v}
         double_blocks.#.img_attn.proj       transformer_blocks.#.attn.to_out.0
@@ -80,7 +83,10 @@ class Flux2Klein(FlowFamily):
     FEW = few(steps=4, guidance=1.0)
     MODELSPEC = modelspec("flux-2-klein-4b", 1024)
     INSTEAD = "flux2-klein-base-4b"
-    WITHOUT_CONTROL = "diffusers has no ControlNet for FLUX.2. Take another base where poses must be kept."
+    WITHOUT_CONTROL = (
+        "diffusers has no ControlNet for FLUX.2. It goes by pictures instead: --reference FILE. Take another base "
+        "where poses must be kept."
+    )
 
     def distilled(self, folder: ModelFolder) -> str:
         return "its index says is_distilled" if folder.options.get("is_distilled") else super().distilled(folder)

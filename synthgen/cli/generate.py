@@ -49,6 +49,12 @@ FOLDER = click.Path(path_type=Path)
     "--condition-map", multiple=True, metavar="KIND=PATH:...", help="The same, of control pictures as they are."
 )
 @click.option(
+    "--reference",
+    multiple=True,
+    type=FOLDER,
+    help="Show the base a picture beside the words, or one of a folder; repeat. For bases that take them.",
+)
+@click.option(
     "--memory",
     default="full",
     help="Mode of holding weights, see README; or such as 24GB.",
