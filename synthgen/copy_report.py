@@ -10,7 +10,7 @@ import csv
 import io
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -66,12 +66,15 @@ def write(tested: Tested) -> str:
     )
 
 
-def require(folder: Path, lineages: Sequence[Mapping[str, Any]], use: str) -> None:
+def require(folder: Path, lineages: Iterable[Mapping[str, Any]], use: str) -> None:
     """Raises Refused where a set is to be released that the copy gate does not certify, or never saw the whole of."""
     if use != RELEASE:
         return
-    verdicts = {str(lineage["measured"].get("copy_verdict", "")) for lineage in lineages}
-    if verdicts == {""} and not any(lineage.get("notice") for lineage in lineages):
+    verdicts, noticed = set(), False
+    for lineage in lineages:
+        verdicts.add(str(lineage["measured"].get("copy_verdict", "")))
+        noticed = noticed or bool(lineage.get("notice"))
+    if verdicts == {""} and not noticed:
         return
     refused = store.copy_gate(folder).get("release", {}).get("refused", ["the run was not judged as a whole"])
     if "nothing to copy" in verdicts and len(verdicts) == 1:

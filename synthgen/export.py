@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import os
 import shutil
 import sys
@@ -22,6 +21,7 @@ from synthgen import (
     copy_report,
     export_card,
     export_encoding,
+    export_manifest,
     export_rights,
     export_set,
     file_hash,
@@ -34,6 +34,7 @@ from synthgen import (
     store,
 )
 from synthgen.errors import RequestError
+from synthgen.export_pictures import ExportPicture, Place
 from synthgen.export_quarantine import CHECKSUMS, MANIFEST
 from synthgen.export_set import ExportSet
 from synthgen.ledger import UNFINISHED
@@ -43,7 +44,6 @@ from synthgen.types import Verdict
 
 SCHEMA = "synthgen.export/1"
 ZIP = "zip"
-Places = Mapping[str, tuple[str, str]]
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def run(request: ExportRequest) -> ExportResult:
     about = licensee.circumstances(licenses.Circumstances(request.reading))
     verdict = licenses.require(export_set.assets(sources), request.use, about=about)
     for source in sources:
-        copy_report.require(source.folder, [line["lineage"] for line in source.lines], request.use)
+        copy_report.require(source.folder, (line["lineage"] for line in source.lines), request.use)
     export = export_set.collect(sources, verdict, request.label, shares)
     if ZIP in formats and len(formats) == 1:
         members = {members[ZIP].PACKED: rooms.member("exporters", members[ZIP].PACKED), **members}
@@ -164,10 +164,16 @@ def _identity(export: ExportSet, shares: splits.Shares, encoding: str) -> str:
         "reading": export.verdict.reading,
         "label": export.label,
         "shares": shares.wanted,
-        "pictures": [[picture.lineage_id, picture.sha256, picture.split] for picture in export.pictures],
+        "pictures": [],
         **({"encoding": encoding} if encoding != export_encoding.PNG else {}),
     }
-    return hashlib.sha256(canonical_json(told).encode("utf-8")).hexdigest()
+    before, after = canonical_json(told).split('"pictures":[]')  # quotes within texts have a backslash before them
+    digest = hashlib.sha256(f'{before}"pictures":['.encode())
+    for number, split in enumerate(export.pictures.splits):
+        row = canonical_json([*export.pictures.digests[number], split])
+        digest.update(f"{',' if number else ''}{row}".encode())
+    digest.update(f"]{after}".encode())
+    return digest.hexdigest()
 
 
 def _check_place(folder: Path, identity: str) -> bool:
@@ -175,8 +181,8 @@ def _check_place(folder: Path, identity: str) -> bool:
     if not folder.exists() and not folder.is_symlink():
         return False
     try:
-        found = json.loads((folder / MANIFEST).read_bytes())["identity"]
-    except (OSError, ValueError, KeyError, TypeError):
+        found = export_manifest.head(folder / MANIFEST)["identity"]
+    except (OSError, ValueError, KeyError):
         found = ""
     if found != identity:
         what = "another export" if found else "something that is no export of synthgen"
@@ -192,15 +198,14 @@ def _check_place(folder: Path, identity: str) -> bool:
 
 def _first_change(folder: Path) -> str:
     """The first file that is not as checksums.sha256 has it, or ""."""
-    try:
-        lines = (folder / CHECKSUMS).read_text(encoding="utf-8").splitlines()
-    except OSError:
+    if not (folder / CHECKSUMS).is_file():
         return f"{CHECKSUMS} is missing"
-    for line in lines:
-        digest, _, name = line.partition("  ")
-        path = folder / name
-        if not path.is_file() or file_hash.sha256(path) != digest:
-            return f"{name} is not what it was"
+    with (folder / CHECKSUMS).open(encoding="utf-8") as lines:
+        for line in lines:
+            digest, _, name = line.rstrip("\n").partition("  ")
+            path = folder / name
+            if not path.is_file() or file_hash.sha256(path) != digest:
+                return f"{name} is not what it was"
     return ""
 
 
@@ -211,8 +216,8 @@ def _export(export: ExportSet, out: Path, name: str, identity: str, already: boo
         return Exported(name, out / name, True)
     member = rooms.member("exporters", name)
     with _Unfinished(out, name) as part, Progress(len(export.pictures), f"export {name}", "pictures") as progress:
-        places = member.write(replace(export, on_read=progress.step), part)
-        _finish(export, part, name, places, identity)
+        place = member.write(replace(export, on_read=progress.step), part)
+        _finish(export, part, name, place, identity)
     return Exported(name, out / name, False)
 
 
@@ -222,7 +227,7 @@ def _export_zip(export: ExportSet, out: Path, packed: list[str], identity: str, 
         _say(f"{out / ZIP} is done: {len(export.pictures)} pictures.")
         return Exported(ZIP, out / ZIP, True)
     member = rooms.member("exporters", ZIP)
-    places: dict[str, tuple[str, str]] = {}
+    target, files = "", list[str]()  # of the last zip, and where in it each picture is
     with _Unfinished(out, ZIP) as part:
         for name in packed:
             source = out / name
@@ -233,11 +238,10 @@ def _export_zip(export: ExportSet, out: Path, packed: list[str], identity: str, 
                 _finish(export, source, name, written, identity)
             target = f"{export.name}-{name}.zip"
             member.pack(source, part / target)
-            told = json.loads((source / MANIFEST).read_bytes())["pictures"]
-            places.update({row["job_id"]: (target, row["file"]) for row in told})
+            files = [str(row["file"]) for row in export_manifest.pictures(source / MANIFEST)]
             if source.parent == part:
                 shutil.rmtree(source)
-        _finish(export, part, ZIP, places, identity)
+        _finish(export, part, ZIP, lambda picture: (target, files[picture.number]), identity)
     return Exported(ZIP, out / ZIP, False)
 
 
@@ -269,29 +273,39 @@ class _Unfinished:
             self.part.parent.rmdir()
 
 
-def _finish(export: ExportSet, folder: Path, name: str, places: Places, identity: str) -> None:
+def _finish(export: ExportSet, folder: Path, name: str, place: Place, identity: str) -> None:
     """What every format has beside its pictures; the checksums last, for they are over all the rest."""
-    load = str(rooms.member("exporters", name).LOAD)
-    if export.pictures:
-        load = load.replace('["png"]', f'["{Path(export.pictures[0].name).suffix[1:]}"]')
+    load = str(rooms.member("exporters", name).LOAD).replace('["png"]', f'["{export.ending[1:]}"]')
     texts = {"README.md": export_card.readme(export, name, load)}
     texts |= export_rights.texts(export.name, export.assets, export.verdict)
     texts[materials.FILE] = _bill(export, identity)
-    texts[MANIFEST] = json.dumps(_manifest(export, name, places, identity), indent=1, ensure_ascii=False) + "\n"
     for file_name, text in texts.items():
         (folder / file_name).write_text(text, encoding="utf-8")
-    known = {  # of pictures that went out as they are; one inside another file, or in another format, is read again
-        file: picture.sha256
-        for picture in export.pictures
-        for file, inside in [places[picture.job_id]]
-        if not inside and Path(file).suffix == Path(picture.name).suffix
-    }
-    lines = []
-    for path in sorted(folder.rglob("*")):
-        if path.is_file():
-            file_name = path.relative_to(folder).as_posix()
-            lines.append(f"{known.get(file_name) or file_hash.sha256(path)}  {file_name}\n")
-    (folder / CHECKSUMS).write_text("".join(lines), encoding="utf-8")
+    known: dict[
+        str, bytes
+    ] = {}  # of pictures that went out as they are; one inside another file, or another, is read again
+
+    def rows() -> Iterator[dict[str, str]]:
+        for picture in export.pictures:
+            file, inside = place(picture)
+            if not inside and file.endswith(export.ending):
+                known[file] = bytes.fromhex(picture.sha256)
+            yield _row(picture, file, inside)
+
+    export_manifest.write(folder / MANIFEST, _manifest(export, name, identity), rows())
+    with (folder / CHECKSUMS).open("w", encoding="utf-8") as lines:
+        for file in _files(folder):
+            if file != CHECKSUMS:
+                digest = known[file].hex() if file in known else file_hash.sha256(folder / file)
+                lines.write(f"{digest}  {file}\n")
+
+
+def _files(folder: Path, inside: str = "") -> Iterator[str]:
+    """All files by their path from the folder, in order."""
+    with os.scandir(folder / inside) as found:
+        names = sorted((item.name, item.is_dir()) for item in found)
+    for name, more in names:
+        yield from _files(folder, f"{inside}{name}/") if more else (f"{inside}{name}",)
 
 
 def _bill(export: ExportSet, identity: str) -> str:
@@ -301,7 +315,8 @@ def _bill(export: ExportSet, identity: str) -> str:
     return materials.bill(materials.Made(export.name, identity, export.created, export.versions, facts), export.assets)
 
 
-def _manifest(export: ExportSet, name: str, places: Places, identity: str) -> dict[str, Any]:
+def _manifest(export: ExportSet, name: str, identity: str) -> dict[str, Any]:
+    """All but the pictures."""
     verdict = export.verdict
     return {
         "schema": SCHEMA,
@@ -319,18 +334,18 @@ def _manifest(export: ExportSet, name: str, places: Places, identity: str) -> di
             "reasons": list(verdict.reasons),
             "conditions": list(verdict.conditions),
         },
-        "pictures": [
-            {
-                "file": places[picture.job_id][0],
-                **({"member": places[picture.job_id][1]} if places[picture.job_id][1] else {}),
-                "job_id": picture.job_id,
-                "lineage_id": picture.lineage_id,
-                "sha256": picture.sha256,
-                "pixel_sha256": picture.pixel_sha256,
-                "split": picture.split,
-            }
-            for picture in export.pictures
-        ],
+    }
+
+
+def _row(picture: ExportPicture, file: str, inside: str) -> dict[str, str]:
+    return {
+        "file": file,
+        **({"member": inside} if inside else {}),
+        "job_id": picture.job_id,
+        "lineage_id": picture.lineage_id,
+        "sha256": picture.sha256,
+        "pixel_sha256": picture.pixel_sha256,
+        "split": picture.split,
     }
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 
 from synthgen import __version__
 from synthgen.export_set import ExportSet
@@ -35,7 +34,7 @@ def _head(export: ExportSet, format_name: str) -> str:
     """The YAML head; JSON texts are YAML texts. Where files lie is said for parquet alone, the others are found."""
     lines = [
         "license: other",
-        f"license_name: {json.dumps(' / '.join(sorted({picture.license for picture in export.pictures})))}",
+        f"license_name: {json.dumps(' / '.join(export.licenses))}",
         "license_link: LICENSE",
         f"pretty_name: {json.dumps(export.name, ensure_ascii=False)}",
         "task_categories:",
@@ -51,8 +50,7 @@ def _head(export: ExportSet, format_name: str) -> str:
 
 
 def _counts(export: ExportSet) -> str:
-    counts = Counter((picture.label, picture.split) for picture in export.pictures)
-    names = list(export.splits)
+    counts, names = export.counts, list(export.splits)
     rows = [f"| {export.label} | {' | '.join(names)} |", f"| --- |{' --- |' * len(names)}"]
     for label in export.classes:
         numbers = " | ".join(str(counts[label, name]) for name in names)

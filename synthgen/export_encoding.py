@@ -15,7 +15,8 @@ from typing import Any
 
 from synthgen import marks, provenance, signing
 from synthgen.errors import RequestError, UnknownName
-from synthgen.export_set import ExportPicture, ExportSet
+from synthgen.export_pictures import Digests, ExportPicture
+from synthgen.export_set import ExportSet
 
 PNG = "png"  # as in the run, bytes unchanged
 KINDS = {"jpeg": ("JPEG", ".jpg"), "webp": ("WEBP", ".webp")}
@@ -38,23 +39,24 @@ def copies(export: ExportSet, encoding: str, folder: Path, step: Callable[[], No
     """The set with its pictures encoded anew into a folder, signed as `generate` signs where nothing else is said."""
     marker = marks.Marker(signing.identity(), prompts=True)  # a copy tells what its PNG tells, with prompts or without
     folder.mkdir(parents=True, exist_ok=True)
-    pictures = []
-    for picture in export.pictures:
-        pictures.append(_copy(export, picture, encoding, folder, marker))
-        step()
-    return replace(export, pictures=tuple(pictures))
-
-
-def _copy(
-    export: ExportSet, picture: ExportPicture, encoding: str, folder: Path, marker: marks.Marker
-) -> ExportPicture:
     kind, ending = KINDS[encoding]
-    whole = export.data(picture)
-    data = marker.mark(_pixels(whole), provenance.read(whole), kind)
-    name = f"{Path(picture.name).stem}{ending}"
-    (folder / name).write_bytes(data)
-    sha256, pixel_sha256 = hashlib.sha256(data).hexdigest(), provenance.pixel_sha256(_pixels(data))
-    return replace(picture, source=folder / name, name=name, sha256=sha256, pixel_sha256=pixel_sha256)
+    digests = Digests()
+    for picture in export.pictures:
+        whole = export.data(picture)
+        data = marker.mark(_pixels(whole), provenance.read(whole), kind)
+        (folder / _name(picture, ending)).write_bytes(data)
+        digests.add(hashlib.sha256(data).hexdigest(), provenance.pixel_sha256(_pixels(data)))
+        step()
+
+    def copy_of(picture: ExportPicture) -> ExportPicture:
+        name, (sha256, pixel_sha256) = _name(picture, ending), digests[picture.number]
+        return replace(picture, source=folder / name, name=name, sha256=sha256, pixel_sha256=pixel_sha256)
+
+    return replace(export, pictures=replace(export.pictures, changed=copy_of), ending=ending)
+
+
+def _name(picture: ExportPicture, ending: str) -> str:
+    return f"{Path(picture.name).stem}{ending}"
 
 
 def _pixels(data: bytes) -> Any:

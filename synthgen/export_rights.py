@@ -19,8 +19,8 @@ from synthgen.types import Asset, Verdict
 UNKNOWN = "unknown"
 
 
-def assets(lines: Sequence[Mapping[str, Any]], where: Path) -> list[Asset]:
-    """Everything behind the pictures of these records (store.read), each once.
+def assets(lines: Iterable[Mapping[str, Any]], where: Path) -> list[Asset]:
+    """Everything behind the pictures of these records (store.read), which are gone through twice, each once.
 
     Raises RequestError where a record was changed, or does not tell what went into its picture.
     """

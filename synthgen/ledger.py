@@ -47,6 +47,14 @@ class Ledger:
         found = list(self._lines())
         return [line for line, _ in found if line is not None and EVENT not in line], not _break(found)
 
+    def located(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        """The good lines in order, without events, one after the other, each with the byte that it begins at."""
+        start = 0
+        for line, raw in self._lines():
+            if line is not None and EVENT not in line:
+                yield start, line
+            start += len(raw)
+
     def events(self) -> list[dict[str, Any]]:
         """What happened to the ledger: "rechained" and "revoked", oldest first."""
         return [line for line, _ in self._lines() if line is not None and EVENT in line]
@@ -60,7 +68,7 @@ class Ledger:
         if self._head is None:
             self._head = START
             for _, raw in self._lines():
-                self._head = _digest(raw)
+                self._head = _digest(raw.rstrip(b"\n"))
         return self._head
 
     def rewrite(self, lines: Iterable[Mapping[str, Any]]) -> None:
@@ -90,17 +98,18 @@ class Ledger:
         self._head = _digest(raw)
 
     def _lines(self) -> Iterator[tuple[dict[str, Any] | None, bytes]]:
-        """Each line with its bytes; None for what is no whole line of JSON."""
+        """Each line with its bytes, one at a time; None for what is no whole line of JSON."""
         try:
-            data = self.path.read_bytes()
+            file = self.path.open("rb")
         except FileNotFoundError:
             return
-        for raw in data.splitlines(keepends=True):
-            try:
-                line = json.loads(raw) if raw.endswith(b"\n") else None
-            except (ValueError, RecursionError):
-                line = None
-            yield (line if isinstance(line, dict) else None), raw.rstrip(b"\n")
+        with file:
+            for raw in file:
+                try:
+                    line = json.loads(raw) if raw.endswith(b"\n") else None
+                except (ValueError, RecursionError):
+                    line = None
+                yield (line if isinstance(line, dict) else None), raw
 
 
 def _break(lines: Iterable[tuple[dict[str, Any] | None, bytes]]) -> str:
@@ -110,7 +119,7 @@ def _break(lines: Iterable[tuple[dict[str, Any] | None, bytes]]) -> str:
             return f"line {number} is no whole line of JSON"
         if line.get(PREVIOUS) != before:
             return f"line {number} does not follow {f'line {number - 1}' if number > 1 else 'the beginning'}"
-        before = _digest(raw)
+        before = _digest(raw.rstrip(b"\n"))
     return ""
 
 

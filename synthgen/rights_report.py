@@ -6,7 +6,7 @@ Exporters take the assets from `assets_of` to ask again for another use, and cop
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import date, datetime
 from pathlib import Path
@@ -90,7 +90,7 @@ def complete(run: Path) -> tuple[str, ...]:
     return () if (run / FOLDER / materials.FILE).is_file() else rights_files(run).remarks
 
 
-def assets_of(lines: Sequence[Mapping[str, Any]], where: Path) -> tuple[Asset, ...]:
+def assets_of(lines: Iterable[Mapping[str, Any]], where: Path) -> tuple[Asset, ...]:
     """Everything that went into the pictures of these records (store.read), each once, in one order.
 
     Raises RequestError where a record was changed since it was written, or does not tell its assets.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,6 +70,21 @@ def keys(lineage: Mapping[str, Any]) -> dict[str, str]:
         "adapter": "+".join(used),
         "prompt": str(lineage.get("prompt", "")),
     }
+
+
+class Keys(Sequence[Mapping[str, str]]):
+    """What each of many pictures may share with others, held small: equal texts once, prompts as their digests."""
+
+    def __init__(self, items: Iterable[Mapping[str, str]]) -> None:
+        known: dict[str, str] = {}
+        texts = ((_short(key, item.get(key, "")) for key in KEYS) for item in items)
+        self._rows = [tuple(known.setdefault(text, text) for text in row) for row in texts]
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, place: Any) -> Any:
+        return dict(zip(KEYS, self._rows[place], strict=True))
 
 
 def groups(keys: Sequence[Mapping[str, str]]) -> list[str]:
@@ -149,8 +164,19 @@ def _joined(items: Sequence[Mapping[str, str]], by: Sequence[str]) -> list[str]:
             if item.get(key):
                 one, two = root(first.setdefault((key, item[key]), place)), root(place)
                 parents[max(one, two)] = min(one, two)
-    names: dict[int, str] = {}
-    for place, item in enumerate(items):
-        text = "\n".join(f"{key}={item.get(key, '')}" for key in by)
-        names[root(place)] = min(names.get(root(place), text), text)
-    return [hashlib.sha256(names[root(place)].encode()).hexdigest()[:12] for place in range(len(items))]
+    named_by: dict[int, int] = {}  # root -> the one of the group whose text is the smallest
+    for place in range(len(items)):
+        one = named_by.setdefault(root(place), place)
+        if _text(items[place], by) < _text(items[one], by):
+            named_by[root(place)] = place
+    names = {at: hashlib.sha256(_text(items[one], by).encode()).hexdigest()[:12] for at, one in named_by.items()}
+    return [names[root(place)] for place in range(len(items))]
+
+
+def _text(item: Mapping[str, str], by: Sequence[str]) -> str:
+    return "\n".join(f"{key}={item.get(key, '')}" for key in by)
+
+
+def _short(key: str, text: str) -> str:
+    """A prompt may be long and is only ever compared."""
+    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:16] if key == "prompt" and text else text

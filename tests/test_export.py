@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import shutil
+import tracemalloc
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -135,3 +137,36 @@ def test_ingest_names_what_it_leaves_out_and_refuses_what_is_hostile(
         bomb.writestr("cat/a.png", bytes(30_000_000))
     assert "it was refused" in synthgen("ingest", "bomb.zip", "--out", "bomb").err
     assert not any(Path(name).exists() for name in ("bad", "bomb", ".bad.part", ".bomb.part", "out.png"))
+
+
+@pytest.fixture(scope="module")
+def large_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of 160 small pictures, drawn without a model as benchmarks/export_speed.py draws them."""
+    home = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SYNTHGEN_HOME", str(home))
+        patch.syspath_prepend(str(Path(__file__).parents[1] / "benchmarks"))
+        import export_speed
+
+        export_speed.make_run(home / "run", 160)
+    return home / "run"
+
+
+@pytest.mark.parametrize("name", ["coco", "csv"])
+def test_an_export_holds_no_more_of_a_large_run_than_two_thousand_bytes_a_picture(
+    name: str, large_run: Path, tmp_path: Path
+) -> None:
+    few = tmp_path / "few"
+    shutil.copytree(large_run, few)
+    lines = (few / store.RECORDS).read_text().splitlines(keepends=True)
+    (few / store.RECORDS).write_text("".join(lines[:40]))
+    export.run(export.ExportRequest((large_run,), (name,), tmp_path / "warm"))
+    peaks = []
+    for run in (few, large_run):
+        gc.collect()
+        tracemalloc.start()
+        made = export.run(export.ExportRequest((run,), (name,), tmp_path / "out" / run.name))
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert made.pictures == 160
+    assert (peaks[1] - peaks[0]) / 120 < 2000

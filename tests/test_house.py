@@ -35,7 +35,8 @@ FLOORS: tuple[tuple[str, ...], ...] = (
      "lora_claims", "lora_exchange", "lora_names", "lora_family", "lora_fit", "lora_kin", "lora_change",
      "lora_joint", "first_names",
      "adapter_methods", "weights_hash", "splits", "labelled_set", "boxes",
-     "export_set", "export_encoding", "export_rights", "export_card", "answers", "intervals", "classifiers",
+     "records", "export_set", "export_pictures", "export_encoding", "export_rights", "export_card", "answers",
+     "intervals", "classifiers",
      "class_file", "predictions_file", "model_file", "candidates", "small_networks", "marks", "signing", "png_file",
      "perceptual_hash", "masks", "photo_quality", "photo_check", "caption_lint", "contact_sheet", "machine",
      "training_check", "optimizers", "buckets", "presets",
@@ -50,7 +51,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
      "folds",
      "condition",
      "training_report", "generate", "adapter_choice", "evaluate", "report", "selfcheck", "evaluation_sets",
-     "evaluation_parts", "export", "ingest", "verify", "revoke", "export_quarantine", "watermark",
+     "evaluation_parts", "export", "export_manifest", "ingest", "verify", "revoke", "export_quarantine", "watermark",
      "replay", "sweep", "blend", "guides", "recipe_choice", "retouch"),
     ("cli", "__main__"),
 )  # fmt: skip

@@ -57,3 +57,12 @@ def test_parts_that_mean_nothing_are_refused(text: str) -> None:
 def test_too_few_groups_are_refused() -> None:
     with pytest.raises(RequestError, match="too few"):
         splits.assign(["g", "g"], ["a", "a"], splits.parse("1/1"))
+
+
+def test_keys_held_small_group_and_tell_as_those_they_were_made_of() -> None:
+    items = [{**item, "photo": ""} for item in keys(200, 10, adapters=3)]
+    held = splits.Keys(items)
+    assert splits.groups(held) == splits.groups(items)
+    chosen = ["train" if at % 3 else "test" for at in range(200)]
+    assert splits.shared(held, chosen) == splits.shared(items, chosen) != {}
+    assert held[7]["seed"] == "7" and held[7]["prompt"] == held[0]["prompt"] != held[1]["prompt"]

@@ -6,15 +6,17 @@ a skeleton has no annotation, and its label stands in `images[].label`. https://
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections import defaultdict
 from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from synthgen import boxes, splits
 from synthgen.errors import RequestError
-from synthgen.export_set import ExportPicture, ExportSet
+from synthgen.export_pictures import ExportPicture, Place
+from synthgen.export_set import ExportSet
 from synthgen.labelled_set import label_of
 from synthgen.ledger import write_whole
 from synthgen.types import FoundPicture
@@ -34,37 +36,55 @@ def check(export: ExportSet) -> None:
     """Every set goes out as COCO; where nothing is known of boxes, none are made up."""
 
 
-def write(export: ExportSet, folder: Path) -> dict[str, tuple[str, str]]:
+def write(export: ExportSet, folder: Path) -> Place:
     """images/<split>/<job_id>.png, then the annotations of each split. Ids go on from split to split."""
     categories = _categories(export)
     licenses = _licenses(export)
     (folder / "annotations").mkdir()
-    places: dict[str, tuple[str, str]] = {}
-    annotations_before = 0
-    for split in export.splits:
-        images: list[dict[str, Any]] = []
-        annotations: list[dict[str, Any]] = []
-        for picture in export.of(split):
-            file_name = f"images/{split}/{picture.name}"
-            export.place(picture, folder / file_name)
-            places[picture.job_id] = (file_name, "")
-            image_id = len(places)
-            license_id = licenses[picture.license]["id"]
-            images.append(_image(picture, image_id, file_name, license_id) | {"row": export.cells(picture)})
-            for annotation in _annotations(picture, categories):
-                number = annotations_before + len(annotations) + 1
-                annotations.append({"id": number, "image_id": image_id, **annotation})
-        annotations_before += len(annotations)
-        whole = {
-            "info": _info(export),
-            "licenses": list(licenses.values()),
-            "categories": list(categories.values()),
-            "images": images,
-            "annotations": annotations,
+    first_image, first_annotation = 1, 1
+    for split, count in export.splits.items():
+        with (folder / "annotations" / f"{split}.json").open("w", encoding="utf-8") as file:
+            head = {"info": _info(export), "licenses": list(licenses.values()), "categories": list(categories.values())}
+            file.write(json.dumps(head, ensure_ascii=False).removesuffix("}"))
+            _items(file, "images", _images(export, split, folder, licenses, first_image))
+            written = _items(file, "annotations", _numbered(export, split, categories, first_image, first_annotation))
+            file.write("}")
+        first_image, first_annotation = first_image + count, first_annotation + written
+    return lambda picture: (_file(picture), "")
+
+
+def _file(picture: ExportPicture) -> str:
+    return f"images/{picture.split}/{picture.name}"
+
+
+def _items(file: TextIO, key: str, items: Iterator[dict[str, Any]]) -> int:
+    """Write one more list of a JSON object, item by item, and say how many there were."""
+    file.write(f', "{key}": [')
+    count = 0
+    for count, item in enumerate(items, 1):
+        file.write(f"{', ' if count > 1 else ''}{json.dumps(item, ensure_ascii=False)}")
+    file.write("]")
+    return count
+
+
+def _images(
+    export: ExportSet, split: str, folder: Path, licenses: dict[str, dict[str, Any]], first: int
+) -> Iterator[dict[str, Any]]:
+    """Place the pictures of a split and tell each."""
+    for image_id, picture in enumerate(export.pictures.of(split), first):
+        export.place(picture, folder / _file(picture))
+        yield _image(picture, image_id, _file(picture), licenses[picture.license]["id"]) | {
+            "row": export.cells(picture)
         }
-        text = json.dumps(whole, ensure_ascii=False)
-        (folder / "annotations" / f"{split}.json").write_text(text, encoding="utf-8")
-    return places
+
+
+def _numbered(
+    export: ExportSet, split: str, categories: dict[str, dict[str, Any]], first_image: int, first: int
+) -> Iterator[dict[str, Any]]:
+    number = itertools.count(first)
+    for image_id, picture in enumerate(export.pictures.of(split), first_image):
+        for annotation in _annotations(picture, categories):
+            yield {"id": next(number), "image_id": image_id, **annotation}
 
 
 def without(folder: Path, jobs: Collection[str]) -> None:
@@ -115,8 +135,7 @@ def _categories(export: ExportSet) -> dict[str, dict[str, Any]]:
 
 def _licenses(export: ExportSet) -> dict[str, dict[str, Any]]:
     """Licence expression -> COCO licence; the expression is the name, the LICENSE beside says what it means."""
-    found = sorted({picture.license for picture in export.pictures})
-    return {name: {"id": at, "name": name, "url": "LICENSE"} for at, name in enumerate(found, start=1)}
+    return {name: {"id": at, "name": name, "url": "LICENSE"} for at, name in enumerate(export.licenses, start=1)}
 
 
 def _info(export: ExportSet) -> dict[str, Any]:

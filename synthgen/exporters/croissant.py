@@ -6,13 +6,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
 from synthgen import __version__, file_hash, labelled_set, photo_table
+from synthgen.export_pictures import Place
 from synthgen.export_set import ExportSet
 from synthgen.ledger import write_whole
 from synthgen.types import FoundPicture
@@ -76,17 +76,16 @@ def check(export: ExportSet) -> None:
     """Every set goes out as Croissant."""
 
 
-def write(export: ExportSet, folder: Path) -> dict[str, tuple[str, str]]:
+def write(export: ExportSet, folder: Path) -> Place:
     """images/<picture>, metadata.csv, then croissant.json with the table's sha256."""
-    places = {}
-    for picture in export.pictures:
-        places[picture.job_id] = (f"images/{picture.name}", "")
-        export.place(picture, folder / "images" / picture.name)
-    table = export.table(lambda picture: f"images/{picture.name}")
-    (folder / "metadata.csv").write_bytes(table)
-    text = json.dumps(_metadata(export, hashlib.sha256(table).hexdigest()), indent=1, ensure_ascii=False)
+    table = folder / "metadata.csv"
+    with export.table(table) as add:
+        for picture in export.pictures:
+            export.place(picture, folder / "images" / picture.name)
+            add(picture, f"images/{picture.name}")
+    text = json.dumps(_metadata(export, file_hash.sha256(table)), indent=1, ensure_ascii=False)
     (folder / "croissant.json").write_text(text + "\n", encoding="utf-8")
-    return places
+    return lambda picture: (f"images/{picture.name}", "")
 
 
 def without(folder: Path, jobs: Collection[str]) -> None:
@@ -120,7 +119,7 @@ def _metadata(export: ExportSet, table_sha256: str) -> dict[str, Any]:
         "version": "1.0.0",
         "datePublished": export.created[:10],
         "dateCreated": export.created[:10],
-        "license": sorted({picture.license for picture in export.pictures}),
+        "license": list(export.licenses),
         "usageInfo": f"licence verdict for use '{export.verdict.use}': {export.verdict.answer}; see LICENSE",
         "creator": {"@type": "sc:Organization", "name": "made with synthgen"},
         "citeAs": f"{export.name}, synthetic pictures made with synthgen {__version__}, {export.created[:10]}",
@@ -135,7 +134,7 @@ def _metadata(export: ExportSet, table_sha256: str) -> dict[str, Any]:
             for item in export.assets
         ],
         **_rai(export),
-        "distribution": _distribution(table_sha256, Path(export.pictures[0].name).suffix),
+        "distribution": _distribution(table_sha256, export.ending),
         "recordSet": [_records(export)],
     }  # fmt: skip
 

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from synthgen import labelled_set, photo_table
+from synthgen.export_pictures import Place
 from synthgen.export_set import ExportSet
 from synthgen.types import FoundPicture
 
@@ -25,14 +26,13 @@ def check(export: ExportSet) -> None:
     """Every set goes out as CSV."""
 
 
-def write(export: ExportSet, folder: Path) -> dict[str, tuple[str, str]]:
-    """images/<job_id>.png, then the table."""
-    places = {}
-    for picture in export.pictures:
-        places[picture.job_id] = (f"images/{picture.name}", "")
-        export.place(picture, folder / "images" / picture.name)
-    (folder / "metadata.csv").write_bytes(export.table(lambda picture: f"images/{picture.name}"))
-    return places
+def write(export: ExportSet, folder: Path) -> Place:
+    """images/<job_id>.png, and the table."""
+    with export.table(folder / "metadata.csv") as add:
+        for picture in export.pictures:
+            export.place(picture, folder / "images" / picture.name)
+            add(picture, f"images/{picture.name}")
+    return lambda picture: (f"images/{picture.name}", "")
 
 
 def without(folder: Path, jobs: Collection[str]) -> None:

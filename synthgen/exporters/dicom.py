@@ -17,7 +17,8 @@ import numpy as np
 
 from synthgen import __version__, burned_in, dicom_file, provenance
 from synthgen.errors import UnreadableImage
-from synthgen.export_set import ExportPicture, ExportSet
+from synthgen.export_pictures import ExportPicture, Place
+from synthgen.export_set import ExportSet
 from synthgen.types import FoundPicture
 
 LOAD = """
@@ -38,15 +39,16 @@ def check(export: ExportSet) -> None:
     """Every set goes out as DICOM; pictures with colour as RGB."""
 
 
-def write(export: ExportSet, folder: Path) -> dict[str, tuple[str, str]]:
+def write(export: ExportSet, folder: Path) -> Place:
     """<split>/<job_id>.dcm; one study for each file, since no two pictures are of one patient."""
-    places = {}
     for picture in export.pictures:
-        name = f"{picture.split}/{picture.job_id}.dcm"
         (folder / picture.split).mkdir(exist_ok=True)
-        _dataset(picture, export.data(picture)).save_as(folder / name, enforce_file_format=True)
-        places[picture.job_id] = (name, "")
-    return places
+        _dataset(picture, export.data(picture)).save_as(folder / _file(picture), enforce_file_format=True)
+    return lambda picture: (_file(picture), "")
+
+
+def _file(picture: ExportPicture) -> str:
+    return f"{picture.split}/{picture.job_id}.dcm"
 
 
 def recognises(folder: Path) -> bool:

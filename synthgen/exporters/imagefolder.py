@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from synthgen import labelled_set, photo_table, splits
+from synthgen.export_pictures import Place
 from synthgen.export_set import ExportSet
 from synthgen.types import FoundPicture
 
@@ -26,17 +27,16 @@ def check(export: ExportSet) -> None:
     """Every set goes out as an imagefolder."""
 
 
-def write(export: ExportSet, folder: Path) -> dict[str, tuple[str, str]]:
+def write(export: ExportSet, folder: Path) -> Place:
     """<split>/<job_id>.png, and in each split metadata.jsonl with `file_name` first."""
-    places = {}
     for split in export.splits:
-        rows = []
-        for picture in export.of(split):
-            places[picture.job_id] = (f"{split}/{picture.name}", "")
-            export.place(picture, folder / split / picture.name)
-            rows.append(json.dumps({"file_name": picture.name, **export.cells(picture)}, ensure_ascii=False))
-        (folder / split / "metadata.jsonl").write_text("\n".join(rows) + "\n", encoding="utf-8")
-    return places
+        (folder / split).mkdir()
+        with (folder / split / "metadata.jsonl").open("w", encoding="utf-8") as table:
+            for picture in export.pictures.of(split):
+                export.place(picture, folder / split / picture.name)
+                row = {"file_name": picture.name, **export.cells(picture)}
+                table.write(f"{json.dumps(row, ensure_ascii=False)}\n")
+    return lambda picture: (f"{picture.split}/{picture.name}", "")
 
 
 def without(folder: Path, jobs: Collection[str]) -> None:

@@ -7,13 +7,15 @@ as they were; `label` is a ClassLabel. https://huggingface.co/docs/datasets/abou
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from array import array
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from synthgen import splits
 from synthgen.errors import RequestError
-from synthgen.export_set import ExportPicture, ExportSet
+from synthgen.export_pictures import ExportPicture, Place
+from synthgen.export_set import ExportSet
 from synthgen.types import FoundPicture
 
 LOAD = """
@@ -22,7 +24,7 @@ from datasets import load_dataset
 splits = load_dataset("parquet", data_dir="data")
 first = splits["train"][0]["image"]
 """
-GROUP_ROWS = 100  # pictures in memory at once, and in one row group
+GROUP_ROWS, GROUP_BYTES = 100, 64_000_000  # pictures in memory at once, and in one row group
 SHARD_BYTES = 500_000_000
 
 
@@ -30,24 +32,31 @@ def check(export: ExportSet) -> None:
     """Every set goes out as parquet."""
 
 
-def write(export: ExportSet, folder: Path) -> dict[str, tuple[str, str]]:
+def write(export: ExportSet, folder: Path) -> Place:
     """Shards of about SHARD_BYTES, each a run of whole row groups."""
     import pyarrow as pa
     from pyarrow import parquet
 
     schema = _schema(export)
     (folder / "data").mkdir()
-    places = {}
+    shards, counts = array("l", [0]) * len(export.pictures), {}  # the shard's number by the picture's
     for split in export.splits:
-        shards = _shards(export.of(split))
-        for number, shard in enumerate(shards):
-            name = f"data/{split}-{number:05d}-of-{len(shards):05d}.parquet"
-            with parquet.ParquetWriter(folder / name, schema) as writer:
-                for start in range(0, len(shard), GROUP_ROWS):
-                    part = shard[start : start + GROUP_ROWS]
-                    writer.write_table(pa.Table.from_pylist([_row(export, picture) for picture in part], schema))
-            places.update({picture.job_id: (name, picture.name) for picture in shard})
-    return places
+        groups, number = _groups(export, split), 0
+        group = next(groups, None)
+        while group:
+            size = 0
+            with parquet.ParquetWriter(folder / "data" / f"{split}-{number:05d}", schema) as writer:
+                while group and size <= SHARD_BYTES:
+                    writer.write_table(pa.Table.from_pylist([row for _, row in group], schema))
+                    for picture, row in group:
+                        shards[picture.number] = number
+                        size += len(row["image"]["bytes"])
+                    group = next(groups, None)
+            number += 1
+        counts[split] = number
+        for at in range(number):
+            (folder / "data" / f"{split}-{at:05d}").rename(folder / _shard(split, at, number))
+    return lambda picture: (_shard(picture.split, shards[picture.number], counts[picture.split]), picture.name)
 
 
 def recognises(folder: Path) -> bool:
@@ -102,16 +111,23 @@ def _row(export: ExportSet, picture: ExportPicture) -> dict[str, Any]:
     return {"image": stored, **export.cells(picture), "label": export.classes.index(picture.label)}
 
 
-def _shards(pictures: Sequence[ExportPicture]) -> list[list[ExportPicture]]:
-    shards: list[list[ExportPicture]] = [[]]
+def _groups(export: ExportSet, split: str) -> Iterator[list[tuple[ExportPicture, dict[str, Any]]]]:
+    """The pictures of a split with their rows, as many together as are held at once."""
+    group: list[tuple[ExportPicture, dict[str, Any]]] = []
     size = 0
-    for picture in pictures:
-        if size > SHARD_BYTES and len(shards[-1]) % GROUP_ROWS == 0:
-            shards.append([])
-            size = 0
-        shards[-1].append(picture)
-        size += picture.source.stat().st_size if picture.source.is_file() else 0
-    return shards
+    for picture in export.pictures.of(split):
+        row = _row(export, picture)
+        group.append((picture, row))
+        size += len(row["image"]["bytes"])
+        if len(group) == GROUP_ROWS or size > GROUP_BYTES:
+            yield group
+            group, size = [], 0
+    if group:
+        yield group
+
+
+def _shard(split: str, number: int, of: int) -> str:
+    return f"data/{split}-{number:05d}-of-{of:05d}.parquet"
 
 
 def _files(folder: Path) -> list[Path]:

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from synthgen import labelled_set, photo_table
 from synthgen.errors import RequestError
-from synthgen.export_set import ExportPicture, ExportSet
+from synthgen.export_pictures import ExportPicture, Place
+from synthgen.export_set import ExportSet
 from synthgen.types import FoundPicture
 
 LOAD = """
@@ -24,8 +25,9 @@ first, class_number = train[0]
 
 def check(export: ExportSet) -> None:
     """Refuses a split without one of the classes: ImageFolder numbers classes by the folders that it finds."""
+    counts = export.counts
     for split in export.splits:
-        missing = set(export.classes) - {picture.label for picture in export.of(split)}
+        missing = {label for label in export.classes if not counts[label, split]}
         if missing:
             raise RequestError(
                 f"torchvision: split '{split}' has no picture of '{min(missing)}', so its class numbers would not be "
@@ -33,17 +35,18 @@ def check(export: ExportSet) -> None:
             )
 
 
-def write(export: ExportSet, folder: Path) -> dict[str, tuple[str, str]]:
-    """<split>/<class>/<job_id>.png, then the table."""
+def write(export: ExportSet, folder: Path) -> Place:
+    """<split>/<class>/<job_id>.png, and the table."""
     classes = export.folders()
 
     def file_of(picture: ExportPicture) -> str:
         return f"{picture.split}/{classes[picture.label]}/{picture.name}"
 
-    for picture in export.pictures:
-        export.place(picture, folder / file_of(picture))
-    (folder / "metadata.csv").write_bytes(export.table(file_of))
-    return {picture.job_id: (file_of(picture), "") for picture in export.pictures}
+    with export.table(folder / "metadata.csv") as add:
+        for picture in export.pictures:
+            export.place(picture, folder / file_of(picture))
+            add(picture, file_of(picture))
+    return lambda picture: (file_of(picture), "")
 
 
 def without(folder: Path, jobs: Collection[str]) -> None:

@@ -6,6 +6,7 @@ Opened by `webdataset.WebDataset`; classes.txt names the classes by number. http
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import tarfile
 from collections.abc import Iterator
@@ -13,7 +14,8 @@ from pathlib import Path
 
 from synthgen import splits
 from synthgen.errors import RequestError
-from synthgen.export_set import ExportPicture, ExportSet
+from synthgen.export_pictures import ExportPicture, Place
+from synthgen.export_set import ExportSet
 from synthgen.image_file import SUFFIXES
 from synthgen.types import FoundPicture
 
@@ -33,20 +35,20 @@ def check(export: ExportSet) -> None:
     """Every set goes out as shards."""
 
 
-def write(export: ExportSet, folder: Path) -> dict[str, tuple[str, str]]:
+def write(export: ExportSet, folder: Path) -> Place:
     """<split>-NNNNNN.tar with SHARD_PICTURES samples each, and classes.txt."""
-    places = {}
+    shards = [""] * len(export.pictures)  # in which each picture is, by its number
     for split in export.splits:
-        pictures = export.of(split)
-        for start in range(0, len(pictures), SHARD_PICTURES):
-            name = f"{split}-{start // SHARD_PICTURES:06d}.tar"
+        pictures = export.pictures.of(split)
+        for number in range(-(-export.splits[split] // SHARD_PICTURES)):
+            name = f"{split}-{number:06d}.tar"
             with tarfile.open(folder / name, "w", format=tarfile.USTAR_FORMAT) as shard:
-                for picture in pictures[start : start + SHARD_PICTURES]:
+                for picture in itertools.islice(pictures, SHARD_PICTURES):
                     for member, data in _sample(export, picture):
                         _add(shard, member, data)
-                    places[picture.job_id] = (name, picture.name)
+                    shards[picture.number] = name
     (folder / "classes.txt").write_text("".join(f"{json.dumps(name)}\n" for name in export.classes), encoding="utf-8")
-    return places
+    return lambda picture: (shards[picture.number], picture.name)
 
 
 def recognises(folder: Path) -> bool:

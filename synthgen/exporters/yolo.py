@@ -12,7 +12,8 @@ from pathlib import Path
 
 from synthgen import boxes, photo_table, splits
 from synthgen.errors import RequestError
-from synthgen.export_set import ExportPicture, ExportSet
+from synthgen.export_pictures import ExportPicture, Place
+from synthgen.export_set import ExportSet
 from synthgen.image_file import SUFFIXES
 from synthgen.types import FoundPicture
 
@@ -28,23 +29,27 @@ DATA = ("data.yaml", "data.yml", "dataset.yaml")
 
 def check(export: ExportSet) -> None:
     """Refuses a set with a picture whose box is not known: a picture without a line means that nothing is there."""
-    bare = [picture for picture in export.pictures if _box(picture) is None]
+    bare, first = 0, ""
+    for picture in export.pictures:
+        if _box(picture) is None:
+            bare, first = bare + 1, first or picture.name
     if bare:
         raise RequestError(
-            f"yolo: no box is known for {len(bare)} of {len(export.pictures)} pictures (the first is {bare[0].name}): "
+            f"yolo: no box is known for {bare} of {len(export.pictures)} pictures (the first is {first}): "
             "they have no skeleton, or their product is out of sight or no garment. For classification use torchvision "
             "(YOLO classifiers read it), for pictures without boxes coco. Nothing was written."
         )
 
 
-def write(export: ExportSet, folder: Path) -> dict[str, tuple[str, str]]:
-    """Pictures and their lines, then metadata.csv with everything else, then data.yaml."""
-    for picture in export.pictures:
-        export.place(picture, folder / _file(picture))
-        line = folder / "labels" / picture.split / f"{picture.job_id}.txt"
-        line.parent.mkdir(parents=True, exist_ok=True)
-        line.write_text(_line(export, picture), encoding="ascii")
-    (folder / "metadata.csv").write_bytes(export.table(_file))
+def write(export: ExportSet, folder: Path) -> Place:
+    """Pictures, their lines and metadata.csv with everything else, then data.yaml."""
+    with export.table(folder / "metadata.csv") as add:
+        for picture in export.pictures:
+            export.place(picture, folder / _file(picture))
+            line = folder / "labels" / picture.split / f"{picture.job_id}.txt"
+            line.parent.mkdir(parents=True, exist_ok=True)
+            line.write_text(_line(export, picture), encoding="ascii")
+            add(picture, _file(picture))
     if "validation" not in export.splits:  # trainers want one; where none was split off they are told what they get
         paths = {"train": "images/train", "val": "images/test" if "test" in export.splits else "images/train"}
     else:
@@ -53,7 +58,7 @@ def write(export: ExportSet, folder: Path) -> dict[str, tuple[str, str]]:
     lines = ["path: .", *(f"{name}: {path}" for name, path in sorted(paths.items())), "names:"]
     lines += [f"  {number}: {json.dumps(name, ensure_ascii=False)}" for number, name in enumerate(export.classes)]
     (folder / "data.yaml").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return {picture.job_id: (_file(picture), "") for picture in export.pictures}
+    return lambda picture: (_file(picture), "")
 
 
 def without(folder: Path, jobs: Collection[str]) -> None:
