@@ -60,7 +60,8 @@ class Classifier:
         """(n, c) float64 in [0, 1], each row with sum 1, in the order of the set.
 
         step   told how many more pictures are done
-        Raises RequestError for a picture that cannot be read or has no row, SynthgenError for answers of a wrong form.
+        Raises RequestError for a picture that cannot be read or has no row, SynthgenError for answers of a wrong form
+        and for a classifier that fails.
         """
         import numpy as np
 
@@ -70,7 +71,13 @@ class Classifier:
         assert self.ask is not None
         parts = []
         for batch in _batches(pictures):
-            said = np.asarray(self.ask(batch), dtype=np.float64)
+            try:
+                said = np.asarray(self.ask(batch), dtype=np.float64)
+            except Exception as error:  # the user's own code or network may raise anything
+                raise SynthgenError(
+                    f"{self.name} failed on {len(batch)} pictures: {type(error).__name__}: {first_line(error)}. It "
+                    f"should give a score for each of its {len(self.classes)} classes to each. Nothing was judged."
+                ) from error
             parts.append(two_dimensional(said, len(batch), len(self.classes), self.name))
             step(len(batch))
         return probabilities(np.concatenate(parts))  # of all at once: a batch of logits may look like probabilities
@@ -176,7 +183,15 @@ def _of_file(path: Path, given: Input, options: Options) -> Classifier:
     listed = [str(item) for item in (named.values() if isinstance(named, dict) else named)]
     classes, remark = _classes(given, listed, options, model.outputs, path.name)
     remarks = tuple(filter(None, (*model.remarks, remark)))
-    return Classifier(path.stem, model.kind, file_hash.sha256(path), tuple(classes), remarks, model.ask)
+    return Classifier(path.stem, model.kind, _sha256(path), tuple(classes), remarks, model.ask)
+
+
+def _sha256(path: Path) -> str:
+    """Of the file; of an ONNX graph whose weights lie beside it, as torch writes them, of both digests."""
+    weights = path.with_name(f"{path.name}.data")
+    if path.suffix.lower() != ".onnx" or not weights.is_file():
+        return file_hash.sha256(path)
+    return hashlib.sha256(f"{file_hash.sha256(path)}{file_hash.sha256(weights)}".encode()).hexdigest()
 
 
 def _hugging_face(folder: Path, given: Input) -> Classifier:
@@ -188,7 +203,9 @@ def _hugging_face(folder: Path, given: Input) -> Classifier:
         )
     import torch
     from transformers import AutoImageProcessor, AutoModelForImageClassification
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()  # of weights that are read in no time
     local = {"local_files_only": True, "trust_remote_code": False}
     try:
         model = AutoModelForImageClassification.from_pretrained(folder, use_safetensors=True, **local).eval()

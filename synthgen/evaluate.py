@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +66,7 @@ def run(request: EvaluateRequest) -> EvaluateResult:
     begun = time.monotonic()
     sets = evaluation_sets.read(request.runs, request.real, request.label)
     options = Options(request.classes, request.trust_code, sets.labels)
-    opened = [classifiers.open_classifier(spec, options) for spec in request.classifiers]
+    opened = _named(request.classifiers, [classifiers.open_classifier(spec, options) for spec in request.classifiers])
     _check_classes(opened, sets)
     seers = [] if "fidelity" in request.without else evaluation_parts.extractors(request.extractors, request.trust_code)
     budget = Budget(request.candidates, request.steps, request.seed, request.seeds)
@@ -119,9 +119,23 @@ def _check_classes(opened: Sequence[Classifier], sets: Sets) -> None:
                 f"{one.name} knows {', '.join(one.classes)}, and the sets have {', '.join(lacking)}. Name its classes "
                 "by the labels of the sets, in its order, with --classes. Nothing was evaluated."
             )
+
+
+def _named(specs: Sequence[str], opened: Sequence[Classifier]) -> list[Classifier]:
+    """The classifiers by names of their own: where two files are called alike, with their ending, then their folder.
+
+    Raises RequestError where one is named twice.
+    """
     names = [one.name for one in opened]
+    for parts in (1, 2):
+        counts = Counter(names)
+        names = [
+            name if counts[name] == 1 else "-".join(Path(spec).resolve().parts[-parts:])
+            for spec, name in zip(specs, names, strict=True)
+        ]
     if len(set(names)) < len(names):
-        raise RequestError(f"two classifiers share a name: {', '.join(names)}. Rename one file. Nothing was evaluated.")
+        raise RequestError(f"a classifier is named twice: {', '.join(specs)}. Nothing was evaluated.")
+    return [replace(one, name=name) for one, name in zip(opened, names, strict=True)]
 
 
 def _ask(one: Classifier, sets: Sets, folder: Path) -> tuple[Answers, Answers]:

@@ -135,7 +135,8 @@ def _say_remarks(export: ExportSet) -> None:
             _say(f"{made['name']} is not finished: {made['made']} of {made['count']} pictures are exported.")
     if len(export.splits) > 1:
         told = ", ".join(f"{count} {key}{'s' if count > 1 else ''}" for key, count in export.shared.items())
-        _say(f"splits: {export.splits}; still shared between splits: {told or 'nothing that is recorded'}")
+        sizes = ", ".join(f"{name} {count}" for name, count in export.splits.items())
+        _say(f"splits: {sizes}; still shared between splits: {told or 'nothing that is recorded'}")
 
 
 @contextlib.contextmanager

@@ -286,3 +286,33 @@ def test_a_whole_classes_file_is_read(tmp_path: Path) -> None:
     path = tmp_path / "classes.toml"
     path.write_text("classes = ['a', 'b']\nsize = [32, 48]\nmean = [0.5, 0.5, 0.5]\nstd = [1, 1, 1]\nfit = 'pad'\n")
     assert class_file.read(path) == class_file.Input(("a", "b"), (32, 48), (0.5, 0.5, 0.5), (1, 1, 1), "pad")
+
+
+FAILING = {  # body of a function of a user -> what the error must say
+    "return ['red'] * len(pictures)": "could not convert string to float",
+    "return 1 / 0": "ZeroDivisionError",
+    "return [[1, 2]] * len(pictures)": r"shape \(18, 2\) to 18 pictures; wanted \(18, 3\)",
+}
+
+
+@pytest.mark.parametrize("body", FAILING)
+def test_a_function_that_fails_is_told_by_name_and_is_no_bug_of_ours(
+    body: str, pictures: LabelledSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = f"failing_{list(FAILING).index(body)}"
+    (tmp_path / f"{module}.py").write_text(f"def ask(pictures):\n    {body}\n")
+    monkeypatch.chdir(tmp_path)
+    found = open_classifier(f"{module}:ask", Options(likely_classes=LIKELY, trust_code=True))
+    with pytest.raises(SynthgenError, match=f"{module}.ask.*{FAILING[body]}"):
+        found.scores(pictures)
+
+
+def test_weights_that_lie_beside_an_onnx_graph_count_in_its_digest(tmp_path: Path) -> None:
+    path = write_onnx(tmp_path / "toy.onnx", ["n", 3, 16, 16], [2, 3])
+    alone = open_classifier(str(path), Options(likely_classes=LIKELY)).sha256
+    assert alone == file_hash.sha256(path)
+    digests = {alone}
+    for weights in (b"one", b"other"):
+        (tmp_path / "toy.onnx.data").write_bytes(weights)
+        digests.add(open_classifier(str(path), Options(likely_classes=LIKELY)).sha256)
+    assert len(digests) == 3

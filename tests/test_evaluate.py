@@ -103,6 +103,20 @@ def test_few_classifiers_are_not_enough_evidence(synthgen: Synthgen, prepared: P
     assert "Not enough evidence" in err
 
 
+def test_classifiers_of_one_name_are_told_apart_and_one_named_twice_is_refused(
+    synthgen: Synthgen, prepared: Path
+) -> None:
+    (prepared / "later").mkdir()
+    (prepared / "later" / "said.csv").write_bytes((prepared / "said.csv").read_bytes())
+    few = ("evaluate", "a", "--real", "real", "--candidates", 0, "--without", "fidelity", "--without", "utility")
+    told = synthgen(*few, "--classifier", "said.csv", "--classifier", "later/said.csv", "--json")
+    names = set(json.loads(told.out)["evaluation"]["classifiers"])
+    assert names == {f"{prepared.name}-said.csv", "later-said.csv"}
+    assert {path.stem for path in (prepared / "a-evaluation" / "predictions").iterdir()} == names
+    twice = synthgen(*few, "--classifier", "said.csv", "--classifier", "./said.csv")
+    assert twice.code == 2 and "a classifier is named twice" in twice.err
+
+
 @pytest.mark.parametrize(
     ("typed", "words"),
     [

@@ -184,8 +184,9 @@ def _distribution(table_sha256: str, suffix: str) -> list[dict[str, Any]]:
 
 def _records(export: ExportSet) -> dict[str, Any]:
     fields = [_column("file_name", False), *(_column(name, numeric) for name, numeric in export.columns.items())]
-    # the pictures are joined by name: mlcroissant's full paths begin where it was started, not where the set lies
-    fields[0]["source"]["transform"] = {"regex": "^images/(.+)$"}
+    # the pictures are joined by name: mlcroissant's full paths begin where it was started, not where the set lies; it
+    # asks the files' own names for a match, too, and warns of every one that has none
+    fields[0]["source"]["transform"] = {"regex": "^(?:images/)?(.+)$"}
     fields[0]["references"] = {"fileSet": {"@id": "images"}, "extract": {"fileProperty": "filename"}}
     image = {
         "@type": "cr:Field",
