@@ -235,7 +235,7 @@ def figures(given: argparse.Namespace, work: Path) -> dict[str, Any]:
     theirs = np.array(agreement(work / "guided-0", work / late.replace(" ", "-")))
     apart = mine - theirs
     return {
-        "command": "python benchmarks/generation_speed.py" + (f" --memory {given.memory}" * (given.memory != "full")),
+        "command": "python benchmarks/generation_speed.py" + (f" --memory {given.memory}" * (given.memory != "auto")),
         "date": datetime.now(UTC).date().isoformat(),
         "cores": os.cpu_count(),
         "machine": platform.machine(),
@@ -289,7 +289,7 @@ def main() -> None:
     ask.add_argument("--steps", type=int, default=0, help="of (a), (b) and ours (default: as shipped)")
     ask.add_argument("--batch", type=int, default=8, help="pictures drawn at once, in every arm")
     ask.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="of the models, in every arm")
-    ask.add_argument("--memory", default="full", help="how ours holds its weights; the plain loop is always float32")
+    ask.add_argument("--memory", default="auto", help="how ours holds its weights; the plain loop is always float32")
     ask.add_argument("--seed", type=int, default=0)
     ask.add_argument("--rounds", type=int, default=2)
     ask.add_argument("--out", type=Path, help="where the figures go, as JSON")

@@ -1,6 +1,7 @@
 """How to hold a base on a card of so much memory: the first way that fits by the estimate, best first. Loads no tensor.
 
 --memory is a mode of memory_modes; or an amount such as 24GB, the memory of a card; or auto: of the card that is here.
+Without a card, training holds whole weights and computes in bfloat16 where the processor does; drawing holds them so.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from synthgen import adapter_methods, base_needs, bases
+from synthgen import adapter_methods, base_needs, bases, precision
 from synthgen.base_needs import Need
 from synthgen.bases._device import device_of
 from synthgen.errors import RequestError
@@ -114,13 +115,21 @@ def for_drawing(request: Any, base: str) -> Any:
     if card is None:
         return request
     if not card:
-        return replace(request, memory="full")
+        return replace(request, memory=_on_processor(request.device))
     family, identity = bases.find(base, request.controlnet)
     preset = drawing(base_needs.here(family, identity), card, request.size, len(request.reference))
     if preset is None:
         raise RequestError(_too_little(identity.id, card, "drawn with"))
     _say(f"--memory {preset.memory}", preset, card)
     return replace(request, memory=preset.memory)
+
+
+def _on_processor(device: str) -> str:
+    """bfloat16 takes a quarter less time than float32 where the processor computes in it, and much more elsewhere."""
+    if device_of(device) != "cpu" or not precision.cpu_has_bfloat16():
+        return "full"
+    print("--memory half: this processor computes in bfloat16", file=sys.stderr)
+    return "half"
 
 
 def _card(memory: str, device: str) -> float | None:

@@ -15,9 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from synthgen import adapters, bases, guides, images, provenance, retouch, store, watermark
+from synthgen import adapters, bases, guides, images, precision, provenance, retouch, store, watermark
+from synthgen.bases._device import device_of
 from synthgen.errors import RequestError, UnknownName
 from synthgen.ledger import Ledger
+from synthgen.memory_modes import MODES
 from synthgen.types import AdapterUse, Guide, Job, Picture
 
 SAME, CLOSE, DIFFERENT = "same", "close", "different"
@@ -53,23 +55,33 @@ def picture(file: Path, places: Places | None = None, device: str = "") -> Repla
     """
     places = places or Places()
     lineage = _whole(provenance.read(file), file, places.stores)
-    module, identity = _base(places.base or str(lineage["base"]["id"]), places.controlnet, lineage, file)
+    drawn = lineage.get("drawn", {})
+    device = device or str(drawn.get("device", ""))
+    memory, remarks = _held(lineage, device)
+    module, identity = _base(places, memory, lineage, file)
     if identity.sha256 != lineage["base"]["sha256"]:
         raise RequestError(
             f"{file} was drawn by base '{lineage['base']['id']}' with sha256 {lineage['base']['sha256'][:12]}; the one "
             f"here has {identity.sha256[:12]}. Name the one it was with --base FOLDER. Nothing was drawn."
         )
     uses = [_use(told, places.adapter, file) for told in lineage["adapters"]]
-    drawn = lineage.get("drawn", {})
     _check_controlnets(identity, lineage, file)
     guide = guides.again(lineage, places.reference, retouch.again(lineage, places.reference))
-    loaded = module.load(identity, device or str(drawn.get("device", "")))
+    loaded = module.load(identity, device)
     loaded.attach(uses)
     made = _draw(loaded, lineage, guide, int(drawn.get("batch", 1)), int(drawn.get("row", 0)))
     if drawn.get("grey"):
         made = images.greyed(made)
     made = watermark.marked(made, str(lineage.get("watermark", {}).get("name", "")))
-    return _compared(file, lineage, made.pixels)
+    return _compared(file, lineage, made.pixels, remarks)
+
+
+def _held(lineage: Mapping[str, Any], device: str) -> tuple[str, list[str]]:
+    """The mode that the base was held in then, or the nearest that this device computes in, and a remark."""
+    mode = str(lineage["base"].get("memory", "full"))
+    if MODES[mode].bytes == 2 and device_of(device) == "cpu" and not precision.cpu_has_bfloat16():
+        return "full", [f"drawn with --memory {mode}; this processor does not compute in bfloat16, and drew in full"]
+    return mode, []
 
 
 def _whole(lineage: Mapping[str, Any], file: Path, stores: Sequence[Path]) -> Mapping[str, Any]:
@@ -87,9 +99,10 @@ def _whole(lineage: Mapping[str, Any], file: Path, stores: Sequence[Path]) -> Ma
     )
 
 
-def _base(name: str, controlnet: Sequence[str], lineage: Mapping[str, Any], file: Path) -> tuple[Any, Any]:
+def _base(places: Places, memory: str, lineage: Mapping[str, Any], file: Path) -> tuple[Any, Any]:
+    name = places.base or str(lineage["base"]["id"])
     try:
-        return bases.find(name, controlnet)
+        return bases.find(name, places.controlnet, memory)
     except UnknownName as error:
         raise RequestError(
             f"{file} was drawn by base '{lineage['base']['id']}', which is not found as '{name}'. Say where it is: "
@@ -137,13 +150,13 @@ def _draw(base: Any, lineage: Mapping[str, Any], guide: Guide, batch: int, row: 
     return drawn[row]
 
 
-def _compared(file: Path, lineage: Mapping[str, Any], made: Any) -> Replay:
+def _compared(file: Path, lineage: Mapping[str, Any], made: Any, told: Sequence[str]) -> Replay:
     from PIL import Image
 
     with Image.open(file, formats=provenance.FORMATS) as image:
         there, kind = np.asarray(image.convert("RGB")), image.format
     tolerance = int(lineage.get("drawn", {}).get("batch_tolerance_levels", 0))
-    remarks = [*_versions(lineage["versions"])]
+    remarks = [*told, *_versions(lineage["versions"])]
     recorded = provenance.pixel_sha256(there) == lineage["pixel_sha256"]
     if not recorded:
         why = "is a copy in another encoding" if kind == "JPEG" else "was changed after it was made"

@@ -17,6 +17,7 @@ from live_memory import LiveMemory
 
 from synthgen import base_facts, base_needs, bases, card_preset, memory_modes, model_folder, precision, rooms
 from synthgen.errors import RequestError
+from synthgen.generate import GenerateRequest
 from synthgen.memory_modes import MODES
 from synthgen.train import TrainRequest
 from synthgen.types import Job
@@ -137,6 +138,17 @@ def test_a_card_is_taken_for_what_it_holds(tmp_path: Path, synthgen: Callable[..
     assert told.code == 0 and "--memory half: about 0.00 GB of 0.00 GB" in told.err
     told = synthgen("generate", "--count", 1, "--no-adapter", "--base", folder, "--memory", "0.000001GB")
     assert told.code == 2 and "cannot be drawn with" in told.err
+
+
+@pytest.mark.parametrize(("computes", "mode"), [(True, "half"), (False, "full")])
+def test_without_a_card_pictures_are_drawn_in_bfloat16_where_the_processor_computes_in_it(
+    computes: bool, mode: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(precision, "cpu_has_bfloat16", lambda: computes)
+    asked = GenerateRequest(1, no_adapter=True, device="cpu")
+    assert card_preset.for_drawing(replace(asked, memory="auto"), "mini").memory == mode
+    assert capsys.readouterr().err == "--memory half: this processor computes in bfloat16\n" * computes
+    assert [card_preset.for_drawing(replace(asked, memory=said), "mini").memory for said in MODES] == [*MODES]
 
 
 def test_auto_reads_the_memory_of_the_card_that_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,7 @@ import tomli_w
 from PIL import Image
 from toy_base import SIZE_PX, interrupted_once
 
-from synthgen import adapters, generate, provenance, recipes, store
+from synthgen import adapters, generate, precision, provenance, recipes, store
 from synthgen.errors import RequestError, UnfitAdapter
 
 
@@ -253,6 +253,21 @@ def test_a_picture_is_made_again_with_the_adapters_of_its_record_and_no_others(
     assert replay.picture(file, replay.Places(base=str(toy), adapter=[str(trained)])).status == replay.SAME
     with pytest.raises(RequestError, match="--adapter FOLDER"):
         replay.picture(file, replay.Places(base=str(toy)))
+
+
+@pytest.mark.skipif(not precision.cpu_has_bfloat16(), reason="this processor does not compute in bfloat16")
+def test_a_picture_is_made_again_in_the_precision_of_its_record(
+    toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from synthgen import replay
+
+    place = tmp_path / "run"
+    generate.run(asked(toy, toy, place, count=2, memory="half", adapters=(), no_adapter=True))
+    file, again = place / rows(place)[1]["file_name"], replay.Places(base=str(toy))
+    assert replay.picture(file, again).status == replay.SAME
+    monkeypatch.setattr(precision, "cpu_has_bfloat16", lambda: False)
+    found = replay.picture(file, again)
+    assert found.status != replay.SAME and "does not compute in bfloat16, and drew in full" in found.remarks[0]
 
 
 def test_an_invisible_mark_is_recorded_read_and_drawn_again(trained: Path, toy: Path, tmp_path: Path) -> None:

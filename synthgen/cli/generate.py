@@ -56,7 +56,7 @@ FOLDER = click.Path(path_type=Path)
 )
 @click.option(
     "--memory",
-    default="full",
+    default="auto",
     help="Mode of holding weights, see README; or such as 24GB.",
 )
 @click.option("--other-lineage", is_flag=True, help="Use an adapter that fits the base but was made on other weights.")
