@@ -112,10 +112,14 @@ def test_a_patient_is_on_one_side_whatever_folder_the_picture_is_in() -> None:
     def photos(of: range) -> list[Photo]:
         return [Photo(Path(f"{one}.png"), f"sha{one}", 64, 64, "", group=case_table.group(str(one))) for one in of]
 
-    first, second = photo_split.by_group(photos(range(60)), 0), photo_split.by_group(photos(range(30, 90)), 0)
+    first, second = photo_split.by_group(photos(range(300)), 0), photo_split.by_group(photos(range(150, 450)), 0)
     sides = [{photo.group for photo in side} for side in (*first, *second)]
     assert not (sides[0] & sides[3]) and not (sides[1] & sides[2])
-    assert 4 <= len(sides[1]) <= 20
+    assert 40 <= len(sides[1]) <= 80
+    small, enough = photos(range(9)), photos(range(75))
+    few, held = ({photo.group for photo in photo_split.by_group(of, 0)[1]} for of in (small, enough))
+    assert (len(few), len(held)) == (3, photo_split.ENOUGH)
+    assert few | (sides[1] & {photo.group for photo in enough}) < held  # a few beyond the fifth, and none less
 
 
 @pytest.mark.parametrize(
