@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from synthgen import memory_modes, model_folder
-from synthgen.bases import Size
+from synthgen.bases import Size, _one_file
 from synthgen.memory_modes import MODES, Held
 
 EMBEDDED = ("relative_attention_bias", "position_embedding")  # tables, no linear layers
@@ -85,12 +85,14 @@ def _adapter(family: Any, identity: Any) -> int:
 
 def few(family: Any, identity: Any, mode: memory_modes.Mode) -> dict[int, int]:
     """Bits -> how many numbers this mode holds in so many, from the headers of the weights."""
-    if not mode.bits or identity.file:
+    if not mode.bits or (identity.file and not identity.file_part):
         return {}
     folder = model_folder.read(identity.folder)
     counts: dict[int, int] = {}
     for part in family.in_few_bits(folder.parts):
-        for place, shape in model_folder.places(folder, [part]).items():
+        in_file = bool(identity.file) and part == identity.file_part
+        places = model_folder.matrices(part, _shapes(identity)) if in_file else model_folder.places(folder, [part])
+        for place, shape in places.items():
             if len(shape) == 2 and not place.endswith(EMBEDDED):
                 bits = 8 if place.endswith(".wo") else mode.bits
                 counts[bits] = counts.get(bits, 0) + math.prod(shape)
@@ -99,12 +101,19 @@ def few(family: Any, identity: Any, mode: memory_modes.Mode) -> dict[int, int]:
 
 def parameters(identity: Any) -> dict[str, int]:
     """Part -> number of its parameters, from the headers of its weights."""
-    if identity.file:
+    if identity.file and not identity.file_part:
         return {identity.file.name: sum(math.prod(shape) for shape in model_folder.headers([identity.file]).values())}
     folder = model_folder.read(identity.folder)
     counts = {}
     for part in folder.parts:
-        shapes = model_folder.headers(model_folder.weights(folder, part)).values()
+        in_file = identity.file and part == identity.file_part
+        shapes = _shapes(identity) if in_file else model_folder.headers(model_folder.weights(folder, part))
         if shapes:
-            counts[part] = sum(math.prod(shape) for shape in shapes)
+            counts[part] = sum(math.prod(shape) for shape in shapes.values())
     return counts
+
+
+def _shapes(identity: Any) -> dict[str, tuple[int, ...]]:
+    """The tensors of the one part that a single file holds."""
+    held = model_folder.headers([identity.file])
+    return {name: held[inside] for name, inside in _one_file.inner(held).items()}

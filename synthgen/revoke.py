@@ -173,7 +173,12 @@ def _of_license(text: str) -> Query:
 
     def matches(lineage: Lineage) -> bool:
         base = lineage.get("base") or {}
-        said = [base.get("license"), base.get("controlnet_license"), lineage.get("pose_license")]
+        said = [
+            base.get("license"),
+            base.get("controlnet_license"),
+            base.get("parts_license"),
+            lineage.get("pose_license"),
+        ]
         said += [used.get(key) for used in lineage.get("adapters", ()) for key in ("license", "photos_license")]
         assets = (lineage.get("license") or {}).get("assets", ())
         return any(is_it(stated) for stated in (*(one for one in said if one is not None), *_stated(assets)))

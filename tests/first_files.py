@@ -2,17 +2,20 @@
 
 The names are those of CompVis/stable-diffusion and Stability-AI/generative-models checkpoints, as huggingface/diffusers
 lists them in scripts/convert_diffusers_to_original_stable_diffusion.py and ..._sdxl.py. What reads them in the tests is
-diffusers' own converter.
+diffusers' own converter. Transformers have the names that the families' files tell; that diffusers reads them as what
+they are is a test of its own.
 """
 
 from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
-from synthgen import ldm_names
+from synthgen import bases, ldm_names
+from synthgen.bases import _one_file
 
 VAE = [("conv_shortcut", "nin_shortcut"), ("conv_norm_out", "norm_out"), ("mid_block.attentions.0.", "mid.attn_1.")]
 ATTENTION = [("group_norm.", "norm."), ("to_q.", "q."), ("to_k.", "k."), ("to_v.", "v."), ("to_out.0.", "proj_out.")]
@@ -52,6 +55,40 @@ def write(folder: Path, file: Path, double: bool = False) -> Path:
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(source.read_bytes())
     return file
+
+
+def write_transformer(folder: Path, file: Path, start: str = "") -> Path:
+    """FILE with the transformer of a toy, and beside it a folder of its name with all else."""
+    from safetensors.torch import load_file, save_file
+
+    values: dict[str, Any] = {}
+    for path in sorted((folder / "transformer").glob("*.safetensors")):
+        values |= load_file(path)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    first = first_names(bases.find(str(folder))[0], values, {key: tuple(one.shape) for key, one in values.items()})
+    save_file({f"{start}{key}": value for key, value in first.items()}, file)
+    shutil.copytree(
+        folder, file.with_suffix(""), ignore=lambda at, names: WITHOUT if Path(at).name == "transformer" else []
+    )
+    return file
+
+
+WITHOUT = ["diffusion_pytorch_model.safetensors"]
+
+
+def first_names(family: Any, values: dict[str, Any], shapes: dict[str, tuple[int, ...]]) -> dict[str, Any]:
+    """A transformer's tensors under the names of the family's first program, in which norms have a `scale`.
+
+    shapes  of the tensors where the values are narrower ones
+    """
+    import torch
+
+    made = {}
+    for piece in _one_file.pieces(family.FIRST, shapes, ()):
+        value = torch.cat([values[target] for target in piece.targets])
+        value = torch.cat(value.chunk(2)[::-1]) if piece.turned else value
+        made[re.sub(r"(query|key)_norm\.weight$", r"\1_norm.scale", piece.name)] = value.contiguous().clone()
+    return made
 
 
 def _projects(key: str) -> bool:

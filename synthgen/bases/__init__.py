@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -99,7 +100,7 @@ def _stated(name: str, place: Path) -> Rights | None:
 def _found(name: str, controlnet: Path | None) -> tuple[Any, Identity]:
     member, folder = choose(name)
     if folder is not None and folder.suffix in FILES and folder.is_file():
-        return member, member.identify_file(folder, _settings(member, folder), controlnet)
+        return member, _identified(member, folder, controlnet)
     identity = member.identify(folder, controlnet)
     pin = hub.pinned(name) if folder is not None and not Path(name).expanduser().exists() else None
     if pin is None:
@@ -123,23 +124,51 @@ def _of_file(file: Path) -> Any:
         if family(member).claims_file(tensors):
             return family(member)
     raise RequestError(
-        f"--base {file.name} holds no single-file base that is known here: Stable Diffusion 1.x and XL are, as the web "
-        "UIs have them. Of other families name a diffusers folder."
+        f"--base {file.name} holds no single-file base that is known here: Stable Diffusion 1.x and XL are, and "
+        "transformers of SD 3, FLUX.1, FLUX.2, Qwen-Image and Z-Image, as the web UIs have them. Of others name a "
+        "diffusers folder."
     )
 
 
-def _settings(member: Any, file: Path) -> Path:
-    """The folder with what a single file does not hold: settings and vocabularies."""
-    beside = file.with_suffix("")
+def _identified(member: Any, file: Path, controlnet: Path | None) -> Identity:
+    """A single file with the folder of what it does not hold; said once where weights are among that."""
+    folder, name = _settings(member, file)
+    identity: Identity = member.identify_file(file, folder, controlnet)
+    if not identity.file_part:
+        return identity
+    rights = rights_of(name, hub.pinned(name)) if name else rights_file.read(rights_file.place_of(folder))
+    beside = name or f"{folder.name}/"
+    print(f"--base {file.name} holds a {identity.file_part}; all else is that of {beside}", file=sys.stderr)
+    return replace(identity, beside=beside, beside_rights=rights)
+
+
+def _settings(member: Any, file: Path) -> tuple[Path, str]:
+    """The folder with what a single file does not hold, and the name of the base that it is; "" beside the file.
+
+    Raises RequestError where there is none that goes with it.
+    """
+    beside, tensors = file.with_suffix(""), model_folder.headers([file])
     if model_folder.is_one(beside):
-        return beside
-    for weights in member.NAMES:
+        if not member.claims(beside):
+            raise RequestError(
+                f"--base {file.name}: {beside.name}/ beside it is of another family. Nothing was loaded."
+            )
+        if misfit := member.misfit_file(tensors, model_folder.read(beside)):
+            raise RequestError(f"--base {file.name} and {beside.name}/ beside it: {misfit}. Nothing was loaded.")
+        return beside, ""
+    misfits = []
+    few = bool(member.few_by_name(file.stem))
+    for weights in sorted(member.NAMES, key=lambda one: bool(one.distilled) != few):
         if hub.pinned(weights.name):
-            return hub.folder(weights.name)
-    known = " or ".join(weights.name for weights in member.NAMES if not weights.distilled)
+            folder = hub.folder(weights.name)
+            if not (misfit := member.misfit_file(tensors, model_folder.read(folder))):
+                return folder, weights.name
+            misfits.append(f" With {weights.name}, which is here: {misfit}.")
+    known = " or ".join(weights.name for weights in member.NAMES if bool(weights.distilled) == few or few)
     raise RequestError(
-        f"--base {file.name} holds weights only. Its settings and vocabularies are taken from {beside.name}/ beside "
-        f"it, a diffusers folder (without weights, too), or from a pulled base: synthgen bases pull {known}."
+        f"--base {file.name} holds weights only, of family '{member.name}'. What it does not hold is taken from "
+        f"{beside.name}/ beside it, a diffusers folder, or from a pulled base: synthgen bases pull {known}."
+        f"{''.join(misfits)} Nothing was loaded."
     )
 
 

@@ -73,6 +73,10 @@ class Family(Memory, Steering, ABC):
         """Whether a single file with these tensors holds weights of this family, in its first program's names."""
         return False
 
+    def misfit_file(self, tensors: Mapping[str, tuple[int, ...]], folder: ModelFolder) -> str:
+        """What shows that a single file with these tensors does not go with a folder of this family, or ""."""
+        return ""
+
     def claims_folder(self, folder: ModelFolder) -> bool:
         """The same of a folder that was read."""
         return folder.pipeline == self.PIPELINE
@@ -139,13 +143,15 @@ class Family(Memory, Steering, ABC):
 
     def distilled(self, folder: ModelFolder) -> str:
         """What shows that these weights were distilled to few steps, or ""."""
-        name = folder.path.name.lower()
-        sign = next((sign for sign in FEW_STEPS if sign in name), "")
-        if sign:
+        if sign := self.few_by_name(folder.path.name):
             return f"its name says '{sign}'"
         if folder.parts.get("scheduler") == "LCMScheduler":
             return "its scheduler is LCM's"
         return ""
+
+    def few_by_name(self, name: str) -> str:
+        """What in a name tells of few steps, or ""."""
+        return next((sign for sign in FEW_STEPS if sign in name.lower()), "")
 
     def require_trainable(self, identity: Identity, size: int = 0) -> None:
         """Raises RequestError for distilled weights, and for a size in px that they cannot have."""
@@ -260,8 +266,11 @@ class Family(Memory, Steering, ABC):
         pipe = self.open(identity)
         return Base(self, identity, pipe, self.open_controlnets(identity), where)
 
-    def open(self, identity: Identity) -> Any:
-        """The unmodified pipeline."""
+    def open(self, identity: Identity, **parts: Any) -> Any:
+        """The unmodified pipeline.
+
+        parts  that are loaded already
+        """
         import diffusers
 
         if identity.file:
@@ -272,7 +281,7 @@ class Family(Memory, Steering, ABC):
         folder = model_folder.read(identity.folder)
         return getattr(diffusers, self.PIPELINE).from_pretrained(
             identity.folder, dtype=self.dtype(identity), use_safetensors=True, local_files_only=True,
-            variant=folder.variant or None, **self.opening(),
+            variant=folder.variant or None, **self.opening(), **parts,
         )  # fmt: skip
 
     def dtype(self, identity: Identity) -> Any:

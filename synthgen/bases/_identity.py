@@ -30,6 +30,9 @@ class Identity:
     folder: Path  # of the pipeline's parts; of a single file, the folder of its configuration
     files: Mapping[str, str] = field(default_factory=dict)  # path inside the folder -> sha256
     file: Path | None = None  # the single file that holds the weights
+    file_part: str = ""  # the part that it holds; "" for all of them
+    beside: str = ""  # the base that the other parts are taken from, where it holds one alone
+    beside_rights: Rights | None = None
     controlnet: Path | None = None  # folder of the ControlNet for poses
     controlnet_sha256: str = ""
     controlnet_rights: Rights = field(default_factory=Rights)
@@ -42,6 +45,9 @@ class Identity:
         """What brings a licence: the weights, and the ControlNets that are not inside them."""
         stated = replace(self.rights or Rights(), license=self.license)
         found = [rights_file.asset("base", self.id, stated, self.sha256)]
+        if self.beside:
+            named = f"{self.beside} (parts beside {self.id})"
+            found.append(rights_file.asset("base", named, self.beside_rights or Rights()))
         if self.controlnet and self.controlnet_sha256:
             own = self.controlnet_rights
             found.append(rights_file.asset("control", self.controlnet.name, own, self.controlnet_sha256))
@@ -55,6 +61,8 @@ class Identity:
             told |= {"controlnet_sha256": self.controlnet_sha256, "controlnet_license": self.controlnet_rights.license}
         for one in self.controls:
             told |= {f"controlnet_{one.kind}_sha256": one.sha256, f"controlnet_{one.kind}_license": one.rights.license}
+        if self.beside:
+            told |= {"parts_of": self.beside, "parts_license": (self.beside_rights or Rights()).license}
         if self.memory != "full":
             told["memory"] = self.memory
         return told

@@ -64,6 +64,7 @@ class Flux(FlowFamily):
     CONTROL = "control_image"
     NEGATIVE = False  # guidance is distilled into it
     TEXT_PARTS = ("text_encoder",)
+    SIGNS = ("double_blocks.0.img_attn.norm.key_norm.scale", "vector_in.in_layer.weight")
     FIRST = """
         double_blocks.#.img_attn.qkv        transformer_blocks.#.attn.{to_q,to_k,to_v}
         double_blocks.#.img_attn.proj       transformer_blocks.#.attn.to_out.0
@@ -78,6 +79,12 @@ class Flux(FlowFamily):
         single_blocks.#.linear1             single_transformer_blocks.#.{attn.to_q,attn.to_k,attn.to_v,proj_mlp:4}
         single_blocks.#.linear2             single_transformer_blocks.#.proj_out
         single_blocks.#.modulation.lin      single_transformer_blocks.#.norm.linear
+        double_blocks.#.img_attn.norm.query_norm    transformer_blocks.#.attn.norm_q
+        double_blocks.#.img_attn.norm.key_norm      transformer_blocks.#.attn.norm_k
+        double_blocks.#.txt_attn.norm.query_norm    transformer_blocks.#.attn.norm_added_q
+        double_blocks.#.txt_attn.norm.key_norm      transformer_blocks.#.attn.norm_added_k
+        single_blocks.#.norm.query_norm             single_transformer_blocks.#.attn.norm_q
+        single_blocks.#.norm.key_norm               single_transformer_blocks.#.attn.norm_k
         img_in                              x_embedder
         txt_in                              context_embedder
         time_in.in_layer                    time_text_embed.timestep_embedder.linear_1

@@ -46,6 +46,7 @@ class Flux2Klein(FlowFamily):
     PIPELINE = "Flux2KleinPipeline"
     INTO = into("", "Flux2KleinInpaintPipeline")
     NEGATIVE = False
+    SIGNS = ("double_stream_modulation_img.lin.weight",)
     REFERENCE = "image"
     REFERENCE_PLACES = 4096  # its pipeline shrinks what is larger than 1024 x 1024 px
     FIRST = """
@@ -62,6 +63,12 @@ class Flux2Klein(FlowFamily):
         single_stream_modulation.lin        single_stream_modulation.linear
         double_stream_modulation_img.lin    double_stream_modulation_img.linear
         double_stream_modulation_txt.lin    double_stream_modulation_txt.linear
+        double_blocks.#.img_attn.norm.query_norm    transformer_blocks.#.attn.norm_q
+        double_blocks.#.img_attn.norm.key_norm      transformer_blocks.#.attn.norm_k
+        double_blocks.#.txt_attn.norm.query_norm    transformer_blocks.#.attn.norm_added_q
+        double_blocks.#.txt_attn.norm.key_norm      transformer_blocks.#.attn.norm_added_k
+        single_blocks.#.norm.query_norm             single_transformer_blocks.#.attn.norm_q
+        single_blocks.#.norm.key_norm               single_transformer_blocks.#.attn.norm_k
         img_in                              x_embedder
         txt_in                              context_embedder
         time_in.in_layer                    time_guidance_embed.timestep_embedder.linear_1
@@ -88,8 +95,11 @@ class Flux2Klein(FlowFamily):
         "where poses must be kept."
     )
 
+    def few_by_name(self, name: str) -> str:
+        return super().few_by_name(name) or ("klein" if "klein" in name.lower() and "base" not in name.lower() else "")
+
     def distilled(self, folder: ModelFolder) -> str:
-        return "its index says is_distilled" if folder.options.get("is_distilled") else super().distilled(folder)
+        return "its index says is_distilled" if folder.options.get("is_distilled") else ""
 
     def latents(self, base: Any, pixels: Any) -> Any:
         vae, pipe = base.parts.vae, base.parts

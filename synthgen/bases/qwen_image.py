@@ -36,6 +36,7 @@ class QwenImage(FlowFamily):
     CONTROLNET = "QwenImageControlNetModel"
     CONTROL = "control_image"
     GUIDANCE = "true_cfg_scale"
+    SIGNS = ("transformer_blocks.0.img_mod.1.weight", "txt_norm.weight")
     ALWAYS_NEGATIVE = True  # without a negative prompt its pipeline leaves guidance out
     TARGETS = (*ATTENTION, *OF_WORDS, "img_mlp.net.0.proj", "img_mlp.net.2", "txt_mlp.net.0.proj", "txt_mlp.net.2")
     LEARNING_RATE = 5e-5

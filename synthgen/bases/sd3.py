@@ -72,6 +72,7 @@ class StableDiffusion3(FlowFamily):
     SEVERAL = "SD3MultiControlNetModel"
     CONTROL = "control_image"
     TEXT_PARTS = ("text_encoder", "text_encoder_2")
+    SIGNS = ("joint_blocks.0.context_block.adaLN_modulation.1.bias",)
     FIRST = """
         joint_blocks.#.x_block.attn.qkv                    transformer_blocks.#.attn.{to_q,to_k,to_v}
         joint_blocks.#.x_block.attn.proj                   transformer_blocks.#.attn.to_out.0
@@ -85,6 +86,13 @@ class StableDiffusion3(FlowFamily):
         joint_blocks.#.context_block.mlp.fc1               transformer_blocks.#.ff_context.net.0.proj
         joint_blocks.#.context_block.mlp.fc2               transformer_blocks.#.ff_context.net.2
         joint_blocks.#.context_block.adaLN_modulation.1    ~transformer_blocks.#.norm1_context.linear:2
+        joint_blocks.#.x_block.attn.ln_q                   transformer_blocks.#.attn.norm_q
+        joint_blocks.#.x_block.attn.ln_k                   transformer_blocks.#.attn.norm_k
+        joint_blocks.#.x_block.attn2.ln_q                  transformer_blocks.#.attn2.norm_q
+        joint_blocks.#.x_block.attn2.ln_k                  transformer_blocks.#.attn2.norm_k
+        joint_blocks.#.context_block.attn.ln_q             transformer_blocks.#.attn.norm_added_q
+        joint_blocks.#.context_block.attn.ln_k             transformer_blocks.#.attn.norm_added_k
+        pos_embed                                          pos_embed.pos_embed
         x_embedder.proj                                    pos_embed.proj
         t_embedder.mlp.0                                   time_text_embed.timestep_embedder.linear_1
         t_embedder.mlp.2                                   time_text_embed.timestep_embedder.linear_2

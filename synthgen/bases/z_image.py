@@ -40,6 +40,7 @@ class ZImage(FlowFamily):
     INTO = into("ZImageImg2ImgPipeline", "ZImageInpaintPipeline")
     CONTROLNET = "ZImageControlNetModel"
     TIMED = False
+    SIGNS = ("layers.0.adaLN_modulation.0.weight", "cap_pad_token")
     CONTROL = "control_image"
     FIRST = """
         layers.#.attention.qkv             layers.#.attention.{to_q,to_k,to_v}
@@ -48,6 +49,13 @@ class ZImage(FlowFamily):
         noise_refiner.#.attention.out      noise_refiner.#.attention.to_out.0
         context_refiner.#.attention.qkv    context_refiner.#.attention.{to_q,to_k,to_v}
         context_refiner.#.attention.out    context_refiner.#.attention.to_out.0
+        layers.#.attention.q_norm            layers.#.attention.norm_q
+        layers.#.attention.k_norm            layers.#.attention.norm_k
+        noise_refiner.#.attention.q_norm     noise_refiner.#.attention.norm_q
+        noise_refiner.#.attention.k_norm     noise_refiner.#.attention.norm_k
+        context_refiner.#.attention.q_norm   context_refiner.#.attention.norm_q
+        context_refiner.#.attention.k_norm   context_refiner.#.attention.norm_k
+        final_layer.adaLN_modulation.1       all_final_layer.2-1.adaLN_modulation.1
         x_embedder                         all_x_embedder.2-1
         final_layer.linear                 all_final_layer.2-1.linear
     """
