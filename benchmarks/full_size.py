@@ -24,7 +24,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "full_size.json"
-MODES = ("half", "lean", "8bit", "4bit", "offload")
+MODES = ("half", "lean", "8bit", "4bit", "offload", "group")
 STEPS, PICTURES, DRAWING = 50, 16, 4
 
 # Sources: SD 1.5 and XL: the configurations in tests/test_lora_names.py, as diffusers 0.42.1 converts them. FLUX.1,
@@ -218,7 +218,7 @@ def main() -> None:
         return
     rows = []
     for name in names:
-        for mode in modes if not given.toy else [one for one in modes if one != "offload"]:
+        for mode in modes if not given.toy else [one for one in modes if one not in ("offload", "group")]:
             with tempfile.TemporaryDirectory() as place:
                 one = Path(place) / "one.json"
                 command = [sys.executable, __file__, "--base", name, "--mode", mode, "--one", str(one)]

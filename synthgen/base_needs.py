@@ -62,14 +62,14 @@ def _published_held(family: Any, size: Size) -> dict[str, Held]:
     found = {}
     for name, mode in MODES.items():
         few = {8: size.few + size.eight} if mode.bits == 8 else {4: size.few, 8: size.eight} if mode.bits else {}
-        found[name] = Held(size.numbers, size.pair * family.RANK, few)
+        found[name] = Held(size.numbers, size.pair * family.RANK, few, family.LAYER)
     return found
 
 
 def _held(family: Any, identity: Any) -> dict[str, Held]:
     """Mode -> what stays in memory of weights that are here, with an adapter of the family's own rank."""
-    counts, adapter = parameters(identity), _adapter(family, identity)
-    return {name: Held(counts, adapter, few(family, identity, mode)) for name, mode in MODES.items()}
+    counts, adapter, layer = parameters(identity), _adapter(family, identity), largest_layer(identity)
+    return {name: Held(counts, adapter, few(family, identity, mode), layer) for name, mode in MODES.items()}
 
 
 def _configurations(identity: Any) -> dict[str, dict[str, Any]]:
@@ -101,16 +101,31 @@ def few(family: Any, identity: Any, mode: memory_modes.Mode) -> dict[int, int]:
 
 def parameters(identity: Any) -> dict[str, int]:
     """Part -> number of its parameters, from the headers of its weights."""
+    return {part: sum(map(math.prod, shapes.values())) for part, shapes in _tensors(identity).items()}
+
+
+def largest_layer(identity: Any) -> int:
+    """How many numbers the largest layer has, its weight with its bias."""
+    layers: dict[str, int] = {}
+    for part, shapes in _tensors(identity).items():
+        for name, shape in shapes.items():
+            layer = f"{part}.{name.rpartition('.')[0]}"
+            layers[layer] = layers.get(layer, 0) + math.prod(shape)
+    return max(layers.values())
+
+
+def _tensors(identity: Any) -> dict[str, dict[str, tuple[int, ...]]]:
+    """Part -> tensor -> shape, of the parts that have weights; a file that holds all parts counts as one."""
     if identity.file and not identity.file_part:
-        return {identity.file.name: sum(math.prod(shape) for shape in model_folder.headers([identity.file]).values())}
+        return {identity.file.name: model_folder.headers([identity.file])}
     folder = model_folder.read(identity.folder)
-    counts = {}
+    found = {}
     for part in folder.parts:
         in_file = identity.file and part == identity.file_part
         shapes = _shapes(identity) if in_file else model_folder.headers(model_folder.weights(folder, part))
         if shapes:
-            counts[part] = sum(math.prod(shape) for shape in shapes.values())
-    return counts
+            found[part] = shapes
+    return found
 
 
 def _shapes(identity: Any) -> dict[str, tuple[int, ...]]:

@@ -14,11 +14,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from synthgen import adapter_methods, base_needs, bases, precision
+from synthgen import adapter_methods, base_needs, bases, lora, precision
+from synthgen.adapters import WEIGHTS
 from synthgen.base_needs import Need
 from synthgen.bases._device import device_of
 from synthgen.errors import RequestError
 from synthgen.memory_modes import MODES
+from synthgen.types import AdapterUse
 
 AMOUNT = re.compile(r"(\d+(?:\.\d+)?)\s?GB\Z", re.IGNORECASE)
 CARDS = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")  # without one of these torch need not be asked
@@ -54,13 +56,14 @@ def training(need: Need, card: float, size: int = 0, batch: int = 0, bits: Seque
     return None
 
 
-def drawing(need: Need, card: float, size: int = 0, references: int = 0) -> Preset | None:
+def drawing(need: Need, card: float, size: int = 0, references: int = 0, bits: Sequence[int] = BITS) -> Preset | None:
     """The same to draw with, a picture at a time at the least; the drawer finds how many go at once.
 
     references  pictures that the base is shown beside the words
+    bits        those of BITS in which the adapters can take the weights
     """
     side = size or need.side
-    for mode in MODES:
+    for mode in (name for name, told in MODES.items() if told.bits in bits):
         if (told := need.bytes(mode, side, 1, False, references)) <= card * (1 - SPARE):
             return Preset(mode, side, 1, told)
     return None
@@ -109,7 +112,12 @@ def for_training(request: Any) -> Any:
     return replace(request, memory=preset.memory, size=preset.size, batch=preset.batch)
 
 
-def for_drawing(request: Any, base: str) -> Any:
+def _stands_beside(use: AdapterUse) -> bool:
+    """Whether an adapter can be added beside weights in few bits; DoRA, LoKr and OFT must read them."""
+    return lora.read(use.path / WEIGHTS).kind == "lora"
+
+
+def for_drawing(request: Any, base: str, uses: Sequence[AdapterUse] = ()) -> Any:
     """A request for pictures with --memory as the preset has it; said once."""
     card = _card(request.memory, request.device)
     if card is None:
@@ -117,9 +125,13 @@ def for_drawing(request: Any, base: str) -> Any:
     if not card:
         return replace(request, memory=_on_processor(request.device))
     family, identity = bases.find(base, request.controlnet)
-    preset = drawing(base_needs.here(family, identity), card, request.size, len(request.reference))
+    whole = [use.name for use in uses if not _stands_beside(use)]
+    preset = drawing(
+        base_needs.here(family, identity), card, request.size, len(request.reference), (0,) if whole else BITS
+    )
     if preset is None:
-        raise RequestError(_too_little(identity.id, card, "drawn with"))
+        why = f" by adapter '{whole[0]}', which unlike a plain LoRA needs whole weights," if whole else ""
+        raise RequestError(_too_little(identity.id, card, f"drawn with{why}"))
     _say(f"--memory {preset.memory}", preset, card)
     return replace(request, memory=preset.memory)
 

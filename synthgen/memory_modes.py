@@ -6,6 +6,7 @@ lean     half, and training keeps a block's input only and computes the rest aga
 8bit     lean, and the weights of linear layers of the large networks are 8 bits; bitsandbytes holds them
 4bit     the same in 4 bits: QLoRA
 offload  lean, and a part that is not at work waits in main memory; needs an accelerator
+group    lean, and every layer that is not at work waits there: the least memory, and the slowest
 """
 
 from __future__ import annotations
@@ -25,26 +26,30 @@ class Mode:
     recompute: bool = False
     tiles: bool = False
     offload: bool = False
+    layers: bool = False  # what waits is every layer, not every part
     bits: int = 0  # of a weight of a linear layer of a large network, 8 or 4; 0: `bytes`, like all others
 
 
 MODES: Mapping[str, Mode] = {
     "full": Mode(4), "half": Mode(2), "lean": Mode(2, True, True), "8bit": Mode(2, True, True, bits=8),
     "4bit": Mode(2, True, True, bits=4), "offload": Mode(2, True, True, True),
+    "group": Mode(2, True, True, True, layers=True),
 }  # fmt: skip
 # bytes of a weight in few bits; in 4: half a byte, a byte of scale for 64, and four for 256 of those
 FEW_BITS: Mapping[int, float] = {8: 1.0, 4: 0.5 + 1 / 64 + 4 / (64 * 256)}
 
 
 def at_least(
-    mode: Mode, parameters: Mapping[str, int], adapter: int = 0, few: Mapping[int, int] | None = None
+    mode: Mode, parameters: Mapping[str, int], adapter: int = 0, few: Mapping[int, int] | None = None, layer: int = 0
 ) -> int:  # fmt: skip
     """Bytes of weights, and of an adapter in training with so many numbers; what passes through comes on top.
 
     parameters  part -> how many; with offload only the largest part counts
     few         bits -> how many of them are held in so many, see base_needs.few
+    layer       how many the largest layer has, which counts alone where layers wait
     """
     held = max(parameters.values(), default=0) if mode.offload else sum(parameters.values())
+    held = layer if mode.layers else held
     told = few or {}
     small = sum(round(count * FEW_BITS[bits]) for bits, count in told.items())
     return (held - sum(told.values())) * mode.bytes + small + adapter * ADAPTER_BYTES
@@ -57,10 +62,11 @@ class Held:
     parameters: Mapping[str, int]
     adapter: int
     few: Mapping[int, int]
+    layer: int = 0  # of the largest layer
 
     def bytes(self, mode: Mode, trains: bool = False) -> int:
         """How much that is."""
-        return at_least(mode, self.parameters, self.adapter if trains else 0, self.few)
+        return at_least(mode, self.parameters, self.adapter if trains else 0, self.few, self.layer)
 
 
 DRAWS = 27.0  # tensors of a block's size that are alive at once while it draws; the most of any family

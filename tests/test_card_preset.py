@@ -15,12 +15,12 @@ import pytest
 import toy_bases
 from live_memory import LiveMemory
 
-from synthgen import base_facts, base_needs, bases, card_preset, memory_modes, model_folder, precision, rooms
+from synthgen import adapters, base_facts, base_needs, bases, card_preset, memory_modes, model_folder, precision, rooms
 from synthgen.errors import RequestError
 from synthgen.generate import GenerateRequest
 from synthgen.memory_modes import MODES
 from synthgen.train import TrainRequest
-from synthgen.types import Job
+from synthgen.types import AdapterUse, Job
 
 FAMILIES = sorted(rooms.members("bases"))
 PUBLISHED = {name: told for name, told in bases.names().items() if told[1] is not None}
@@ -41,7 +41,7 @@ def test_a_published_base_has_as_many_numbers_as_its_family_says(name: str) -> N
     import torch
 
     family, weights = PUBLISHED[name]
-    size, counted, few, eight = weights.size, {}, 0, 0
+    size, counted, few, eight, largest = weights.size, {}, 0, 0, 0
     large = family.in_few_bits({part: kind for part, (kind, _, _) in full_size().PARTS[name].items()})
     for part, model in full_size().built(name).items():
         counted[part] = sum(value.numel() for value in model.parameters())
@@ -50,11 +50,13 @@ def test_a_published_base_has_as_many_numbers_as_its_family_says(name: str) -> N
             places = model_folder.matrices(part, shapes)
             assert memory_modes.adapter_numbers(places, family.targeted(places), 1) == size.pair
         tied = model.get_input_embeddings().weight if hasattr(model, "get_input_embeddings") else None
+        layers = [sum(value.numel() for value in layer.parameters(recurse=False)) for layer in model.modules()]
+        largest = max(largest, *layers)
         for key, layer in model.named_modules() if part in large else ():
             if type(layer) is torch.nn.Linear and layer.weight is not tied:
                 few += layer.weight.numel() * (not key.endswith(".wo"))
                 eight += layer.weight.numel() * key.endswith(".wo")
-    assert (counted, few, eight) == (dict(size.numbers), size.few, size.eight)
+    assert (counted, few, eight, largest) == (dict(size.numbers), size.few, size.eight, family.LAYER)
 
 
 @needs_bf16
@@ -151,6 +153,31 @@ def test_without_a_card_pictures_are_drawn_in_bfloat16_where_the_processor_compu
     assert [card_preset.for_drawing(replace(asked, memory=said), "mini").memory for said in MODES] == [*MODES]
 
 
+def test_adapters_that_must_read_the_weights_are_never_given_them_in_few_bits(tmp_path: Path) -> None:
+    import torch
+    from safetensors.torch import save_file
+
+    folder = toy_bases.write("sdxl", tmp_path / "toy")
+    need, module = base_needs.here(*bases.find(str(folder))), "unet.mid_block.attentions.0.proj_in"
+    pair = {f"{module}.lora_A.weight": torch.ones(4, 32), f"{module}.lora_B.weight": torch.ones(32, 4)}
+    uses = {}
+    for name, more in (("lora", {}), ("dora", {f"{module}.lora_magnitude_vector": torch.ones(32)})):
+        (tmp_path / name).mkdir()
+        save_file({**pair, **more}, tmp_path / name / adapters.WEIGHTS)
+        uses[name] = AdapterUse(name, tmp_path / name)
+
+    def chosen(card: float, *names: str) -> str:
+        asked = GenerateRequest(1, memory=f"{card / 1e9:.9f}GB", size=64)
+        return str(card_preset.for_drawing(asked, str(folder), [uses[name] for name in names]).memory)
+
+    card = max(need.bytes(mode, 64, 1, False) for mode in ("8bit", "4bit", "offload", "group")) / 0.92 + 100
+    assert need.bytes("lean", 64, 1, False) > card * 0.92
+    assert MODES[chosen(card, "lora")].bits
+    assert not MODES[chosen(card, "dora", "lora")].bits
+    with pytest.raises(RequestError, match="by adapter 'dora', which unlike a plain LoRA needs whole weights"):
+        chosen(1000, "lora", "dora")
+
+
 def test_auto_reads_the_memory_of_the_card_that_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """No machine of ours has two cards: what torch would say of them is put in its mouth."""
     import torch
@@ -173,4 +200,6 @@ def test_doctor_says_how_each_base_would_be_held_on_this_machine(synthgen: Calla
     assert {*can} == {*bases.names()}
     assert "draws with --memory full" in can["mini"] and "trains with --memory full (256 px" in can["mini"]
     assert all("is not trained on" in can[name] for name, (_, weights) in PUBLISHED.items() if weights.distilled)
-    assert card_preset.told("flux-dev", 12e9) == "does not fit; training does not fit"
+    assert "draws with --memory group (about 3." in (small := card_preset.told("flux-dev", 12e9))
+    assert small.endswith("training does not fit")
+    assert card_preset.told("flux-dev", 2e9) == "does not fit; training does not fit"

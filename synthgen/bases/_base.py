@@ -41,6 +41,8 @@ class Base(Learner):
             self._hold()
         for part in (*self.models(), *self.controlnets.values()):
             part.to("cpu" if self.mode.offload else device)
+            if self.mode.layers:
+                self._let_layers_wait(part)
             part.eval()  # not frozen: oneDNN takes other kernels for frozen weights, and the last bits differ
         self.learning = (family.DENOISER,)
         self._pipelines: dict[tuple[str, tuple[str, ...]], Any] = {}  # (class, conditions) -> the pipeline
@@ -64,6 +66,13 @@ class Base(Learner):
         parts = {name: part for name, part in self.parts.components.items() if part in self.models()}
         for name in self.family.in_few_bits({name: type(part).__name__ for name, part in parts.items()}):
             _bits.hold(parts[name], self.mode.bits, self.device, KEPT_AT_8)
+
+    def _let_layers_wait(self, part: Any) -> None:
+        """Every layer of a network in main memory but while it is at work."""
+        import torch
+        from diffusers.hooks import apply_group_offloading
+
+        apply_group_offloading(part, torch.device(self.device), torch.device("cpu"), "leaf_level")
 
     # ---- training
 
@@ -325,7 +334,7 @@ class Base(Learner):
             pipe.set_progress_bar_config(disable=True)
             if self.mode.tiles:
                 pipe.vae.enable_tiling()
-            if self.mode.offload:
+            if self.mode.offload and not self.mode.layers:
                 pipe.enable_model_cpu_offload(device=self.device)
             self._pipelines[name, kinds] = pipe
         return self._pipelines[name, kinds]

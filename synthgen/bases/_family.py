@@ -160,7 +160,9 @@ class Family(Memory, Steering, ABC):
                 f"--size is {size} px; base '{identity.id}' wants a multiple of {self.SIDE_STEP}. Nothing was trained."
             )
         if MODES[identity.memory].offload:
-            raise RequestError("--memory offload is for drawing. Train with --memory lean. Nothing was trained.")
+            raise RequestError(
+                f"--memory {identity.memory} is for drawing. Train with --memory lean. Nothing was trained."
+            )
         if identity.distilled:
             raise RequestError(
                 f"base '{identity.id}' is distilled to few steps ({identity.distilled}): what is taught to it makes it "
@@ -261,7 +263,7 @@ class Family(Memory, Steering, ABC):
         if mode.bytes == 2 and where == "cpu" and not precision.cpu_has_bfloat16():
             raise RequestError(f"--memory {identity.memory}: this processor does not compute in bfloat16. Say full.")
         if mode.offload and where == "cpu":
-            raise RequestError("--memory offload keeps parts in main memory, and here all is there. Say lean.")
+            raise RequestError(f"--memory {identity.memory} keeps weights in main memory, and here all are. Say lean.")
         torch.set_num_threads(threads())
         pipe = self.open(identity)
         return Base(self, identity, pipe, self.open_controlnets(identity), where)

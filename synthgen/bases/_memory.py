@@ -17,6 +17,7 @@ class Memory:
     DENOISER: ClassVar[str]
     NEGATIVE: ClassVar[bool]
     HELD: ClassVar[tuple[float, float]] = (24.0, 45.0)  # `kept` and `at_work` of memory_modes.Passing
+    LAYER: ClassVar[int] = 0  # numbers of the largest layer of its published weights
     WORDS: ClassVar[int] = 77  # that a text is read as, at the most
     DECODER: ClassVar[Mapping[str, Any]] = MappingProxyType({"block_out_channels": (128, 256, 512, 512)})  # published
     T5: ClassVar[tuple[str, int]] = ("", 0)  # the part that is T5, and how many words it reads

@@ -100,6 +100,7 @@ class Flux(FlowFamily):
     HELD = (25.0, 43.0)
     WORDS = 512
     T5 = ("text_encoder_2", 512)
+    LAYER = 131_596_288
     SETTINGS = drawing(steps=28, guidance=3.5, batch=1)
     FEW = few(steps=4, guidance=0.0)
     MODELSPEC = modelspec("flux-1-dev", 1024)

@@ -86,6 +86,7 @@ class Flux2Klein(FlowFamily):
     RANK = 32
     HELD = (34.0, 48.0)
     WORDS = 512
+    LAYER = 388_956_160
     SETTINGS = drawing(steps=50, guidance=4.0, batch=1)
     FEW = few(steps=4, guidance=1.0)
     MODELSPEC = modelspec("flux-2-klein-4b", 1024)

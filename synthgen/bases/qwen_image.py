@@ -43,6 +43,7 @@ class QwenImage(FlowFamily):
     DECODER = MappingProxyType({"base_dim": 96, "dim_mult": (1, 2, 4, 4)})
     HELD = (37.0, 47.0)
     WORDS = 512
+    LAYER = 544_997_376
     SETTINGS = drawing(steps=50, guidance=4.0, batch=1)
     MODELSPEC = modelspec("qwen-image", 1024)
     INSTEAD = "qwen-image"

@@ -43,6 +43,7 @@ class StableDiffusion(UNetFamily):
         "StableDiffusionControlNetInpaintPipeline",
     )
     SIDE = 512
+    LAYER = 37_945_344
     SETTINGS = drawing(steps=30, guidance=7.5, batch=4)
     FEW = few(steps=4, guidance=1.0)
     MODELSPEC = modelspec("stable-diffusion-v1", 512)

@@ -105,6 +105,7 @@ class StableDiffusion3(FlowFamily):
     HELD = (26.0, 34.0)
     WORDS = 333
     T5 = ("text_encoder_3", 256)
+    LAYER = 131_596_288
     SETTINGS = drawing(steps=28, guidance=4.5, batch=2)
     FEW = few(steps=4, guidance=0.0)
     MODELSPEC = modelspec("stable-diffusion-3", 1024)

@@ -58,6 +58,7 @@ class StableDiffusionXL(UNetFamily):
     )
     TEXT_PARTS = ("text_encoder", "text_encoder_2")
     RANK = 32
+    LAYER = 63_242_240
     SETTINGS = drawing(steps=30, guidance=6.0, batch=2)
     FEW = few(steps=4, guidance=0.0)
     MODELSPEC = modelspec("stable-diffusion-xl-v1-base", 1024)

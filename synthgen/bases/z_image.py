@@ -63,6 +63,7 @@ class ZImage(FlowFamily):
     RANK = 32
     HELD = (45.0, 54.0)
     WORDS = 512
+    LAYER = 388_956_160
     SETTINGS = drawing(steps=28, guidance=4.0, batch=1)
     FEW = few(steps=9, guidance=0.0)
     MODELSPEC = modelspec("z-image", 1024)

@@ -11,6 +11,7 @@ import pytest
 import toy_bases
 
 from synthgen import base_needs, bases, memory_modes, precision
+from synthgen.bases._base import Base
 from synthgen.errors import RequestError
 from synthgen.types import Job
 
@@ -94,12 +95,29 @@ def test_the_least_memory_is_that_of_the_live_tensors_to_the_byte(toy: Path) -> 
         assert trained == told + 16 * numbers  # float32: the number, its gradient, and AdamW's two means
 
 
+@needs_bf16
+def test_layers_that_wait_draw_the_same_to_the_last_bit_and_the_largest_alone_counts(toy: Path) -> None:
+    """On a processor they wait where they work; what is called to move them is what an accelerator has."""
+    family, identity = bases.find(str(toy), memory="group")
+    waiting = Base(family, identity, family.open(identity), {}, "cpu")
+    settings = {**waiting.settings, "num_inference_steps": 2, "size": 64, "threads": 1}
+    drawn = [base.render([JOB], [None], settings)[0].pixels for base in (waiting, loaded(toy, "lean"))]
+    assert (drawn[0] == drawn[1]).all()
+    layers = [layer for model in waiting.models() for layer in model.modules()]
+    numbers = [sum(value.numel() for value in layer.parameters(recurse=False)) for layer in layers]
+    moved = sum(hasattr(layer, "_diffusers_hook") for layer in layers)
+    assert moved > 20 and moved >= 0.9 * sum(map(bool, numbers))
+    told = base_needs.here(family, identity).held["group"].bytes(memory_modes.MODES["group"])
+    assert told == 2 * max(numbers)
+
+
 def test_a_mode_that_cannot_be_here_is_refused(toy: Path) -> None:
-    family, identity = bases.find(str(toy), memory="offload")
-    with pytest.raises(RequestError, match="all is there"):
-        family.load(identity, "cpu")
-    with pytest.raises(RequestError, match="Train with --memory lean"):
-        family.require_trainable(identity)
+    for memory in ("offload", "group"):
+        family, identity = bases.find(str(toy), memory=memory)
+        with pytest.raises(RequestError, match=f"{memory} keeps weights in main memory, and here all are"):
+            family.load(identity, "cpu")
+        with pytest.raises(RequestError, match="Train with --memory lean"):
+            family.require_trainable(identity)
     with pytest.raises(RequestError, match="did you mean 'half'"):
         bases.find(str(toy), memory="haf")
     assert replace(identity, memory="full").control_hash() == {}
