@@ -37,6 +37,7 @@ from synthgen.errors import RequestError
 from synthgen.export_pictures import ExportPicture, Place
 from synthgen.export_quarantine import CHECKSUMS, MANIFEST
 from synthgen.export_set import ExportSet
+from synthgen.gates import safety
 from synthgen.ledger import UNFINISHED
 from synthgen.progress import Progress
 from synthgen.provenance import canonical_json
@@ -97,6 +98,7 @@ def run(request: ExportRequest) -> ExportResult:
     verdict = licenses.require(export_set.assets(sources), request.use, about=about)
     for source in sources:
         copy_report.require(source.folder, (line["lineage"] for line in source.lines), request.use)
+        safety.require(source.folder, (line["lineage"] for line in source.lines), request.use)
     export = export_set.collect(sources, verdict, request.label, shares)
     if ZIP in formats and len(formats) == 1:
         members = {members[ZIP].PACKED: rooms.member("exporters", members[ZIP].PACKED), **members}

@@ -188,7 +188,7 @@ def _prepare(request: GenerateRequest) -> Prepared:
     sweeps = sweep.parse(request.sweep, uses)
     cards = tuple(adapters.load_card(use.path) for use in uses)
     base = request.base or recipe_choice.base_of(cards)
-    request = card_preset.for_drawing(request, base)
+    request = card_preset.for_drawing(request, base, uses)
     module, identity = bases.find(base, request.controlnet, request.memory)
     recipe_choice.check_conditions(module, identity, conditions)
     uses = adapter_choice.blocks(request.block_weight, uses, module.places(identity) if request.block_weight else ())
@@ -229,6 +229,7 @@ def _prepare(request: GenerateRequest) -> Prepared:
         hashes,
     )  # fmt: skip
     jobs = plan.jobs(asked, lambda requested: domain.prompt(recipe, requested, asked.subject), domain.labels)
+    recipe_choice.check_people(domain, jobs)
     if sweeps:
         jobs = sweep.jobs(jobs, sweeps, _concepts(sweeps, uses, cards, domain, recipe))
     name = "-".join(use.name for use in uses) or f"{recipe.name}-{identity.id}"
@@ -333,7 +334,8 @@ def _judges(ready: Prepared, facts: RunFacts) -> list[tuple[str, Any, str]]:
     One that knows certain bases only is not asked about others.
     """
     found = []
-    for name, mode in ready.recipe.gates.items():
+    real = {} if ready.module.name == bases.EMBEDDED else {"safety": "reject"}  # whatever a recipe says
+    for name, mode in {**ready.recipe.gates, **real}.items():
         gate = rooms.member("gates", name)
         known = getattr(gate, "BASES", (ready.identity.id,))
         if mode != "off" and ready.identity.id in known:

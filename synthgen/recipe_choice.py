@@ -8,9 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from synthgen import adapter_choice, adapters, bases, guides, hub, licenses, recipes, store
+from synthgen import adapter_choice, adapters, adults, bases, guides, hub, licenses, recipes, store
 from synthgen.errors import RequestError
-from synthgen.types import Recipe, Taught
+from synthgen.types import Job, Recipe, Taught
 
 
 def chosen(request: Any, cards: Sequence[Any], preset: Mapping[str, Any]) -> Recipe:
@@ -75,6 +75,12 @@ def check_conditions(module: Any, identity: Any, conditions: Sequence[guides.Con
             f"--controlnet {idle}=... has nothing to show it: say --condition {idle}=PHOTOS, or --condition-map "
             f"{idle}=PICTURES. Nothing was drawn."
         )
+
+
+def check_people(domain: Any, jobs: Sequence[Job]) -> None:
+    """Raises RequestError where people who are pictured would be minors."""
+    if getattr(domain, "PEOPLE", False):
+        adults.require(job.prompt for job in jobs)
 
 
 def remarks(ready: Any) -> list[str]:

@@ -29,7 +29,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
          "images", "image_file", "photo_table", "rights_file", "toml_file", "captions", "recipes", "plan", "licenses",
      "license_record", "license_expressions", "license_reading", "share_alike", "civitai_flags", "licensee",
      "rights_report", "notices", "materials",
-     "provenance", "adapters", "card", "tensor_file", "store", "ledger", "run_lock", "run_report", "poses",
+     "provenance", "adapters", "adults", "card", "tensor_file", "store", "ledger", "run_lock", "run_report", "poses",
      "vocabulary", "measures", "private_photos", "edit_ladder", "copy_report", "membership",
      "interrupt", "progress", "checkpoint", "precision", "detector_file", "balance", "lora",
      "lora_claims", "lora_exchange", "lora_names", "lora_family", "lora_fit", "lora_kin", "lora_change",

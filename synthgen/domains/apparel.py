@@ -35,6 +35,7 @@ AXES: Mapping[str, Mapping[str, str]] = {  # axis -> label -> phrase in the prom
 }
 
 
+PEOPLE = True  # are pictured, and are adults
 WORN_WITH = "worn_with"  # axis: the garment that the product is worn with
 OF_THE_PHOTO = ("pose", "body_type", "skin_tone", "age", "hair", "worn_with", "place", "view")
 IN_PHOTO = "a photo of a person wearing {subject}"

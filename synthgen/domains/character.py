@@ -22,6 +22,7 @@ from synthgen.vocabulary import (
     garment,
 )
 
+PEOPLE = True  # are pictured, and are adults
 PERSON = "person"
 TOLD = ("pose", "view", "place")  # columns of the photos' table that captions say: what changes from photo to photo
 OWN = ("skin_tone", "hair", "worn")  # labels of a person that stay, and are said in words that the base knows
