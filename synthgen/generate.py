@@ -193,6 +193,7 @@ def _prepare(request: GenerateRequest) -> Prepared:
     recipe_choice.check_conditions(module, identity, conditions)
     uses = adapter_choice.blocks(request.block_weight, uses, module.places(identity) if request.block_weight else ())
     recipe = recipe_choice.chosen(request, cards, module.settings(identity))
+    recipe = recipe_choice.hastened(recipe, module, uses, request)
     recipe = replace(recipe, settings={**recipe.settings, **guides.settings(conditions)})
     recipe_choice.check_size(int(recipe.settings["size"]), module.SIDE_STEP, identity.id)
     watermark.check(request.watermark, request.use, int(recipe.settings["size"]), into is not None)

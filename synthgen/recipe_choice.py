@@ -10,14 +10,15 @@ from typing import Any
 
 from synthgen import adapter_choice, adapters, adults, bases, guides, hub, licenses, recipes, store
 from synthgen.errors import RequestError
-from synthgen.types import Job, Recipe, Taught
+from synthgen.types import AdapterUse, Job, Recipe, Taught
 
 
 def chosen(request: Any, cards: Sequence[Any], preset: Mapping[str, Any]) -> Recipe:
     """The recipe that is named, or that of the adapter's domain; what nobody says is the base's own, `preset`."""
     recipe = recipes.load(request.pipeline or (cards[0].domain if cards else "") or adapter_choice.DEFAULT_PIPELINE)
+    scheduler = {key: value for key, value in preset.items() if key == "scheduler"}
     settings = {
-        **{key: value for key, value in preset.items() if key not in recipes.stated(recipe)},
+        **{key: value for key, value in preset.items() if key not in recipes.stated(recipe) and key not in scheduler},
         "threads": recipe.settings.get("threads") or os.cpu_count() or 1,
     }
     said = {
@@ -30,10 +31,26 @@ def chosen(request: Any, cards: Sequence[Any], preset: Mapping[str, Any]) -> Rec
     settings |= {key: value for key, value in said.items() if value is not None}
     recipe = replace(recipe, prompt=adapters.from_prompt(recipe.prompt)[0])
     recipe = recipes.adjusted(recipe, settings)
+    recipe = replace(recipe, settings={**recipe.settings, **scheduler})
     if request.strict:
         strict = {gate: "off" if mode == "off" else "reject" for gate, mode in recipe.gates.items()}
         recipe = replace(recipe, gates=strict)
     return recipe
+
+
+def hastened(recipe: Recipe, module: Any, uses: Sequence[AdapterUse], request: Any) -> Recipe:
+    """The recipe as an adapter wants it that makes a base draw in few steps; what the user says stays. Said once."""
+    told: dict[str, Any] = {}
+    for use in uses:
+        told |= module.hastened(use.name)
+    if not told:
+        return recipe
+    own = {"num_inference_steps": request.steps or None, "guidance_scale": request.guidance}
+    told |= {key: value for key, value in own.items() if value is not None}
+    adapter_choice.say(
+        f"Lightning: {told['num_inference_steps']} steps, guidance {told['guidance_scale']:g}, and its own scheduler"
+    )
+    return replace(recipe, settings={**recipe.settings, **told})
 
 
 def suited(recipe: Recipe, domain: Any, taught: Taught) -> Recipe:

@@ -81,6 +81,8 @@ def _held(lineage: Mapping[str, Any], device: str) -> tuple[str, list[str]]:
     mode = str(lineage["base"].get("memory", "full"))
     if MODES[mode].bytes == 2 and device_of(device) == "cpu" and not precision.cpu_has_bfloat16():
         return "full", [f"drawn with --memory {mode}; this processor does not compute in bfloat16, and drew in full"]
+    if MODES[mode].offload and device_of(device) == "cpu":
+        return "lean", []  # the same numbers: nothing has to wait elsewhere
     return mode, []
 
 

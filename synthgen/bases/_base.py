@@ -218,10 +218,16 @@ class Base(Learner):
         options |= self._references(along[0])
         if name:
             options = accepted(pipe.__call__, options)
-        with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            torch.manual_seed(jobs[0].seed)  # SD3's pipeline draws the latents of a control picture from it
-            with _hint.once([self.controlnets[kind] for kind in kinds], len(jobs)):
-                drawn = pipe(**options).images
+        own = pipe.scheduler
+        if "scheduler" in settings:
+            pipe.scheduler = self.family.scheduler(own, str(settings["scheduler"]))
+        try:
+            with torch.no_grad(), torch.random.fork_rng(devices=[]):
+                torch.manual_seed(jobs[0].seed)  # SD3's pipeline draws the latents of a control picture from it
+                with _hint.once([self.controlnets[kind] for kind in kinds], len(jobs)):
+                    drawn = pipe(**options).images
+        finally:
+            pipe.scheduler = own
         pixels = (np.clip(drawn, 0, 1) * 255).round().astype(np.uint8)
         return [
             Picture(job, photo_frame.put_back(pixels[row], along[row].into), along[row]) for row, job in enumerate(jobs)

@@ -24,6 +24,15 @@ def few(steps: int, guidance: float) -> Mapping[str, Any]:
     return MappingProxyType({"num_inference_steps": steps, "guidance_scale": guidance})
 
 
+def lightning(guidance: float, scheduler: str, **config: Any) -> Mapping[str, Any]:
+    """LIGHTNING of a family.
+
+    scheduler  a class of diffusers
+    config     what of the base's own configuration is another
+    """
+    return MappingProxyType({"guidance_scale": guidance, "scheduler": scheduler, "config": MappingProxyType(config)})
+
+
 def modelspec(architecture: str, side: int, **more: str) -> Mapping[str, str]:
     """What a LoRA file of this family says of itself (ModelSpec 1.0.1)."""
     told = {

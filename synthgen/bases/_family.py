@@ -6,6 +6,7 @@ Nothing here loads torch before `load`.
 from __future__ import annotations
 
 import hashlib
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -54,6 +55,8 @@ class Family(Memory, Steering, ABC):
     FEW: ClassVar[Mapping[str, Any]] = MappingProxyType(
         {}
     )  # the same of weights that were distilled, where they differ
+    # guidance and scheduler of Lightning's weights, which are named for their number of steps; {}: has none
+    LIGHTNING: ClassVar[Mapping[str, Any]] = MappingProxyType({})
     MODELSPEC: ClassVar[Mapping[str, str]] = MappingProxyType({})
     TAUGHT: ClassVar[Mapping[str, Taught]] = MappingProxyType(
         {}
@@ -215,8 +218,6 @@ class Family(Memory, Steering, ABC):
 
     def targeted(self, places: Mapping[str, tuple[int, ...]]) -> list[str]:
         """The places that training puts a LoRA on."""
-        import re
-
         own = {name: name.removeprefix(f"{self.DENOISER}.") for name in places if name.startswith(f"{self.DENOISER}.")}
         if isinstance(self.TARGETS, str):
             return [name for name, module in own.items() if re.fullmatch(self.TARGETS, module)]
@@ -238,7 +239,35 @@ class Family(Memory, Steering, ABC):
 
     def settings(self, identity: Identity) -> dict[str, Any]:
         """What to draw with where neither the user nor the recipe says anything."""
-        return {**self.SETTINGS, **(self.FEW if identity.distilled else {}), "size": self.side(identity)}
+        few = self.FEW if identity.distilled else {}
+        hasty = self.hastened(identity.id) if identity.file else {}  # a folder has a scheduler of its own
+        return {**self.SETTINGS, **few, **hasty, "size": self.side(identity)}
+
+    def hastened(self, name: str) -> dict[str, Any]:
+        """What weights of this name are drawn with where they are Lightning's, {} where they are not.
+
+        Raises RequestError for a family that has none, or a name without the number of steps.
+        """
+        if "lightning" not in name.lower():
+            return {}
+        steps = re.search(r"(\d+)[-_ ]?steps?", name.lower())
+        if not self.LIGHTNING or not steps:
+            problem = "does not tell its number of steps" if self.LIGHTNING else f"is none for family '{self.name}'"
+            raise RequestError(
+                f"'{name}' {problem}; wanted a name such as sdxl-lightning-4step, of Lightning for SDXL or Qwen-Image. "
+                "Nothing was drawn."
+            )
+        guidance = self.LIGHTNING["guidance_scale"]
+        return {"num_inference_steps": int(steps[1]), "guidance_scale": guidance, "scheduler": "lightning"}
+
+    def scheduler(self, own: Any, name: str) -> Any:
+        """The scheduler that settings call by this name, in place of the pipeline's own."""
+        import diffusers
+
+        if name != "lightning" or not self.LIGHTNING:
+            raise RequestError(f"family '{self.name}' has no scheduler '{name}'. Nothing was drawn.")
+        made = getattr(diffusers, self.LIGHTNING["scheduler"])
+        return made.from_config({**own.config, **self.LIGHTNING["config"]})
 
     def side(self, identity: Identity) -> int:
         """px: the side of pictures that the weights were made for."""

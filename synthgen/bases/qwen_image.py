@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from types import MappingProxyType
 from typing import Any
 
-from synthgen.bases._declare import drawing, into, modelspec
+from synthgen.bases._declare import drawing, into, lightning, modelspec
 from synthgen.bases._transformer import ATTENTION, OF_WORDS, FlowFamily
 from synthgen.bases._weights import Size, Weights
 from synthgen.bases._words import Words
@@ -45,6 +46,11 @@ class QwenImage(FlowFamily):
     WORDS = 512
     LAYER = 544_997_376
     SETTINGS = drawing(steps=50, guidance=4.0, batch=1)
+    # as generate_with_diffusers.py of ModelTC/Qwen-Image-Lightning: a shift of 3 at every size, and no end of its own
+    LIGHTNING = lightning(
+        1.0, "FlowMatchEulerDiscreteScheduler", shift=1.0, base_shift=math.log(3), max_shift=math.log(3),
+        shift_terminal=None, use_dynamic_shifting=True, time_shift_type="exponential",
+    )  # fmt: skip
     MODELSPEC = modelspec("qwen-image", 1024)
     INSTEAD = "qwen-image"
 

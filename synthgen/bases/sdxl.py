@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from synthgen.bases._declare import drawing, few, into, modelspec
+from synthgen.bases._declare import drawing, few, into, lightning, modelspec
 from synthgen.bases._unet import UNetFamily
 from synthgen.bases._weights import IN_DIFFUSERS, Size, Weights
 from synthgen.bases._words import Words
@@ -61,6 +61,7 @@ class StableDiffusionXL(UNetFamily):
     LAYER = 63_242_240
     SETTINGS = drawing(steps=30, guidance=6.0, batch=2)
     FEW = few(steps=4, guidance=0.0)
+    LIGHTNING = lightning(0.0, "EulerDiscreteScheduler", timestep_spacing="trailing")  # model card of SDXL-Lightning
     MODELSPEC = modelspec("stable-diffusion-xl-v1-base", 1024)
     INSTEAD = "sdxl"
 
