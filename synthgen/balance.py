@@ -8,11 +8,13 @@ from __future__ import annotations
 import itertools
 import math
 import random
-from collections.abc import Mapping, Sequence
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
 
 from synthgen.errors import RequestError, UnknownName
 
-SWAPS_PER_JOB, SWAPS_AT_MOST = 200, 1_000_000  # about 0.3 s for 500 rows, 5 s for 20,000
+SWAPS_PER_JOB, SWAPS_AT_MOST = 200, 1_000_000  # in a whole plan
+BLOCK = 20_000  # rows in memory at a time
 MOST_CELLS = 2000  # of crossed axes
 UNIFORM = "uniform"
 Group = tuple[str, ...]
@@ -71,24 +73,23 @@ def check(axes: Axes, weights: Weights, cross: Sequence[Sequence[str]]) -> None:
             )
 
 
-def rows(axes: Axes, count: int, seed: int, weights: Weights, cross: Sequence[Sequence[str]]) -> list[Row]:
+def rows(axes: Axes, count: int, seed: int, weights: Weights, cross: Sequence[Sequence[str]]) -> Iterator[Row]:
     """`count` rows in which every value, and every cell of crossed axes, comes within one of its share.
 
     Each row takes for each axis the value furthest below its share; among those, the one least seen with the row's
-    other values. Swapping an axis between two rows then leaves the shares as they are.
+    other values. Swapping an axis between two rows then leaves the shares as they are. No more than BLOCK rows are
+    held, and swapped among themselves, at a time; what was drawn before counts on.
     """
     merged = _merged(axes, cross)
-    shares = {
-        group: [
-            math.prod(_weight(axes, weights, axis, at) for axis, at in zip(group, cell, strict=True)) for cell in cells
-        ]
+    shares = [
+        [math.prod(_weight(axes, weights, axis, at) for axis, at in zip(group, cell, strict=True)) for cell in cells]
         for group, cells in merged.items()
-    }
-    drawn = _balanced(shares, count, random.Random(seed))
-    return [
-        {axis: at for group, cell in row.items() for axis, at in zip(group, merged[group][cell], strict=True)}
-        for row in drawn
     ]
+    for drawn in _balanced(shares, count, random.Random(seed)):
+        row: Row = {}
+        for (group, cells), cell in zip(merged.items(), drawn, strict=True):
+            row.update(zip(group, cells[cell], strict=True))
+        yield row
 
 
 def half_width(count: int) -> float:
@@ -108,64 +109,78 @@ def _weight(axes: Axes, weights: Weights, axis: str, at: int) -> int:
     return weights.get(axis, {}).get(axes[axis][at], 1)
 
 
-def _balanced(shares: Mapping[Group, Sequence[int]], count: int, draw: random.Random) -> list[dict[Group, int]]:
-    used = {group: [0] * len(weights) for group, weights in shares.items()}
-    whole = {group: sum(weights) for group, weights in shares.items()}
-    pairs = _Pairs({group: len(weights) for group, weights in shares.items()})
-    made: list[dict[Group, int]] = []
-    for number in range(1, count + 1):
-        row: dict[Group, int] = {}
-        for group in sorted(shares, key=lambda _: draw.random()):  # no axis is always the last, which has least choice
-            missing = [
-                number * weight - times * whole[group] for weight, times in zip(shares[group], used[group], strict=True)
-            ]
-            most = max(missing)
-            free = [value for value, lack in enumerate(missing) if lack == most]
-            row[group] = min((pairs.seen(group, value, row), draw.random(), value) for value in free)[2]
-        for group, value in row.items():
-            used[group][value] += 1
-        pairs.add(row)
-        made.append(row)
-    names = list(shares)
-    for step in range(min(SWAPS_PER_JOB * count, SWAPS_AT_MOST)):
-        pairs.swap(names[step % len(names)], made[int(draw.random() * count)], made[int(draw.random() * count)])
-    return made
+def _balanced(shares: Sequence[Sequence[int]], count: int, draw: random.Random) -> Iterator[Sequence[int]]:
+    """Rows as the index of a cell for each group."""
+    used = [[0] * len(weights) for weights in shares]
+    pairs = _Pairs([len(weights) for weights in shares])
+    swaps = min(SWAPS_PER_JOB * count, SWAPS_AT_MOST)
+    for start in range(0, count, BLOCK):
+        size = min(BLOCK, count - start)
+        made = array("I")
+        for number in range(start + 1, start + size + 1):
+            made.extend(_row(shares, number, used, pairs, draw))
+        wide = len(shares)
+        for step in range(swaps * size // count):
+            first, second = int(draw.random() * size) * wide, int(draw.random() * size) * wide
+            pairs.swap(step % wide, made, first, second)
+        for at in range(0, size * wide, wide):
+            yield made[at : at + wide]
+
+
+def _row(
+    shares: Sequence[Sequence[int]], number: int, used: list[list[int]], pairs: _Pairs, draw: random.Random
+) -> list[int]:
+    """The so-manyeth row, counted from 1; it is added to what was used."""
+    row: dict[int, int] = {}
+    for group in sorted(range(len(shares)), key=lambda _: draw.random()):  # none is always last, with the least choice
+        whole = sum(shares[group])
+        missing = [number * weight - times * whole for weight, times in zip(shares[group], used[group], strict=True)]
+        most = max(missing)
+        free = [value for value, lack in enumerate(missing) if lack == most]
+        row[group] = min((pairs.seen(group, value, row), draw.random(), value) for value in free)[2]
+    for group, value in row.items():
+        used[group][value] += 1
+    pairs.add(row)
+    return [row[group] for group in range(len(shares))]
 
 
 class _Pairs:
-    """How often each two values of two axes stand in one row."""
+    """How often each two values of two groups of axes stand in one row."""
 
-    def __init__(self, sizes: Mapping[Group, int]) -> None:
-        self.counts = {
-            (one, two): [[0] * sizes[two] for _ in range(sizes[one])] for one in sizes for two in sizes if one != two
-        }
+    def __init__(self, sizes: Sequence[int]) -> None:
+        groups = range(len(sizes))
+        self._groups = groups
+        self.counts = [[[[0] * sizes[two] for _ in range(sizes[one])] for two in groups] for one in groups]
         # a pair of large axes has few rows for each cell, so one too many there weighs more
-        self.weights = {(one, two): sizes[one] * sizes[two] for one, two in self.counts}
+        self.weights = [[sizes[one] * sizes[two] for two in groups] for one in groups]
 
-    def seen(self, axis: Group, value: int, row: dict[Group, int]) -> int:
+    def seen(self, group: int, value: int, row: Mapping[int, int]) -> int:
         """How often this value came with the row's other values, each weighed by the number of cells."""
-        return sum(self.counts[axis, other][value][at] * self.weights[axis, other] for other, at in row.items())
+        return sum(self.counts[group][other][value][at] * self.weights[group][other] for other, at in row.items())
 
-    def add(self, row: dict[Group, int]) -> None:
-        for one, two in self.counts:
-            self.counts[one, two][row[one]][row[two]] += 1
+    def add(self, row: Mapping[int, int]) -> None:
+        for one, two in itertools.permutations(row, 2):
+            self.counts[one][two][row[one]][row[two]] += 1
 
-    def swap(self, axis: Group, first: dict[Group, int], second: dict[Group, int]) -> None:
-        """Exchange the two rows' values of an axis where that leaves the pairs no less even (sum of squares)."""
-        here, there = first[axis], second[axis]
+    def swap(self, group: int, made: array[int], first: int, second: int) -> None:
+        """Exchange the values of a group in two rows where that leaves the pairs no less even (sum of squares).
+
+        first, second  where the rows begin in `made`
+        """
+        here, there = made[first + group], made[second + group]
         if here == there:
             return
-        others = [other for other in first if other != axis and first[other] != second[other]]
+        others = [one for one in self._groups if one != group and made[first + one] != made[second + one]]
         change = 0
         for other in others:
-            mine, theirs = self.counts[axis, other][here], self.counts[axis, other][there]
-            at, to = first[other], second[other]
-            change += (theirs[at] + mine[to] - mine[at] - theirs[to] + 2) * self.weights[axis, other]
+            mine, theirs = self.counts[group][other][here], self.counts[group][other][there]
+            at, to = made[first + other], made[second + other]
+            change += (theirs[at] + mine[to] - mine[at] - theirs[to] + 2) * self.weights[group][other]
         if change > 0:
             return
-        first[axis], second[axis] = there, here
+        made[first + group], made[second + group] = there, here
         for other in others:
-            at, to = first[other], second[other]
+            at, to = made[first + other], made[second + other]
             for value, place, by in ((here, at, -1), (there, to, -1), (there, at, 1), (here, to, 1)):
-                self.counts[axis, other][value][place] += by
-                self.counts[other, axis][place][value] += by
+                self.counts[group][other][value][place] += by
+                self.counts[other][group][place][value] += by

@@ -37,6 +37,7 @@ from synthgen import (
     rights_file,
     rights_report,
     rooms,
+    rounds,
     signing,
     sweep,
     watermark,
@@ -125,7 +126,7 @@ class Prepared:
     identity: Any
     verdict: Verdict
     plan: plan.Request
-    jobs: tuple[Job, ...]
+    jobs: Sequence[Job]
     own_poses: tuple[Pose, ...]
     folder: Path
     address: remote_run.Address | None = None  # where the run goes that is made in the folder
@@ -309,23 +310,22 @@ def _draw(engine: Any, store: Run, ready: Prepared, request: GenerateRequest, ma
     progress = Progress(len(ready.jobs), f"generate {ready.folder.name}", "pictures", already=store.made)
     with progress, background.Background() as aside:
         for (uses, group), attempt in itertools.product(sweep.groups(ready.uses, ready.jobs), range(TRIES)):
-            wanted = {job.id for job in store.pending(group) if job.attempt == attempt}
-            if not wanted:
+            tries = functools.partial(rounds.tries, store, group, attempt)
+            if not any(map(store.wants, tries())):
                 continue
             engine.attach(uses)
             context = _context(ready, uses)
-            jobs = [_at(job, attempt) for job in group if store.rejections(job) >= attempt]
-            for pictures in engine.draw(jobs, wanted):
+            for pictures in engine.draw(tries(), store.wants):
                 greyed = map(images.greyed, pictures) if ready.grey else pictures
                 settled = [watermark.marked(one, request.watermark) for one in greyed]
                 aside.do([functools.partial(_judge, store, one, judges, context, marker, progress) for one in settled])
             aside.wait()  # who is in the next round follows from what was rejected in this one
     adapter_choice.say(*[gate.finish() for _, gate, _ in judges if hasattr(gate, "finish")])
-    short = store.pending(ready.jobs)
-    if short:
+    if store.made < len(ready.jobs):
+        short = sum(1 for _ in store.waiting(ready.jobs))
         raise SynthgenError(
-            f"{ready.folder}: {len(short)} pictures were rejected {TRIES} times each; short cells: "
-            f"{plan.commonest(short)}. What is finished is kept; see rejected/ and report.html."
+            f"{ready.folder}: {short} pictures were rejected {TRIES} times each; short cells: "
+            f"{plan.commonest(store.waiting(ready.jobs))}. What is finished is kept; see rejected/ and report.html."
         )
 
 
@@ -346,13 +346,6 @@ def _judges(ready: Prepared, facts: RunFacts) -> list[tuple[str, Any, str]]:
                 f"gate '{name}' is not asked: it knows {', '.join(known)} and not base '{ready.identity.id}'."
             )
     return found
-
-
-def _at(job: Job, attempt: int) -> Job:
-    """The job at its so-manyeth try."""
-    for _ in range(attempt):
-        job = plan.retry(job)
-    return job
 
 
 def _judge(

@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+import struct
+import tempfile
+import threading
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, overload
 
 from synthgen import balance
 from synthgen.errors import RequestError, UnknownName
@@ -76,11 +80,39 @@ def described(request: Request) -> dict[str, Any]:
     return {"digest": digest(request), **content(request)}
 
 
+class Jobs(Sequence[Job]):
+    """Jobs that are made when they are asked for and not kept: a million takes no more memory than one."""
+
+    def __init__(self, make: Callable[[int], Job], places: range) -> None:
+        """make(place) gives the same job each time; `places` are those in this sequence."""
+        self._make, self._places = make, places
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    @overload
+    def __getitem__(self, at: int) -> Job: ...
+    @overload
+    def __getitem__(self, at: slice) -> Jobs: ...
+    def __getitem__(self, at: int | slice) -> Job | Jobs:
+        return Jobs(self._make, self._places[at]) if isinstance(at, slice) else self._make(self._places[at])
+
+    def __iter__(self) -> Iterator[Job]:
+        return map(self._make, self._places)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Sequence):
+            return NotImplemented
+        return len(self) == len(other) and all(mine == theirs for mine, theirs in zip(self, other, strict=True))
+
+    __hash__ = None  # type: ignore[assignment]
+
+
 def jobs(
     request: Request,
     say: Callable[[Mapping[str, str]], str],
     add: Callable[[Mapping[str, str]], Mapping[str, str]] | None = None,
-) -> tuple[Job, ...]:
+) -> Jobs:
     """One job for each picture of the request.
 
     say   the prompt for one set of requested labels (a domain's grammar, handed in so that no import climbs)
@@ -90,15 +122,38 @@ def jobs(
     """
     whole = _sha256(canonical_json(content(request)))
     axes = _axes(request)
-    made = []
     balance.check(axes, request.weights, request.cross)
-    drawn = balance.rows(axes, request.count, int(whole[:16], 16), request.weights, request.cross)
-    for index, row in enumerate(drawn):
-        requested = {axis: values[row[axis]] for axis, values in axes.items()}
+    drawn = _Rows(
+        tuple(axes), balance.rows(axes, request.count, int(whole[:16], 16), request.weights, request.cross)
+    )  # fmt: skip
+
+    def make(index: int) -> Job:
+        requested = {axis: values[at] for (axis, values), at in zip(axes.items(), drawn.row(index), strict=True)}
         requested = {**requested, **(add(requested) if add else {})}
         ordered = {**{axis: requested[axis] for axis in axes}, **requested}
-        made.append(_job(whole, index, say(ordered), ordered, request))
-    return tuple(made)
+        return _job(whole, index, say(ordered), ordered, request)
+
+    return Jobs(make, range(request.count))
+
+
+class _Rows:
+    """Which value of each axis each job asks for: a few bytes a job, in a temporary file once they are many."""
+
+    IN_MEMORY = 2**18  # bytes
+
+    def __init__(self, axes: Sequence[str], rows: Iterable[balance.Row]) -> None:
+        self._form = struct.Struct(f"<{len(axes)}I")
+        self._file = tempfile.SpooledTemporaryFile(self.IN_MEMORY)  # noqa: SIM115 - closed with this object
+        weakref.finalize(self, self._file.close)
+        self._lock = threading.Lock()
+        for row in rows:
+            self._file.write(self._form.pack(*(row[axis] for axis in axes)))
+
+    def row(self, index: int) -> tuple[int, ...]:
+        """Indices of values in the order of the axes."""
+        with self._lock:
+            self._file.seek(index * self._form.size)
+            return self._form.unpack(self._file.read(self._form.size))
 
 
 def retry(job: Job) -> Job:
@@ -113,7 +168,7 @@ def root(job_id: str) -> str:
     return job_id.split("-", 1)[0]
 
 
-def cells(jobs: Sequence[Job], crossed: Sequence[tuple[str, ...]] = ()) -> dict[str, dict[str, int]]:
+def cells(jobs: Iterable[Job], crossed: Sequence[tuple[str, ...]] = ()) -> dict[str, dict[str, int]]:
     """How many jobs ask for each value of each axis, values in alphabetical order.
 
     crossed  groups of axes whose combinations are counted too: "place x view" -> "beach x full"
@@ -127,7 +182,7 @@ def cells(jobs: Sequence[Job], crossed: Sequence[tuple[str, ...]] = ()) -> dict[
     return {axis: dict(sorted(values.items())) for axis, values in counts.items()}
 
 
-def commonest(jobs: Sequence[Job], most: int = 5) -> str:
+def commonest(jobs: Iterable[Job], most: int = 5) -> str:
     """The cells that most of these jobs ask for, such as "place=beach (4), view=full (3)"."""
     rows = cells(jobs).items()
     found = sorted(((count, axis, value) for axis, row in rows for value, count in row.items()), reverse=True)

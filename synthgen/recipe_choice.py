@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -112,7 +113,7 @@ def remarks(ready: Any) -> list[str]:
 
 def check_use(folder: Path, place: Path | str, request: Any) -> None:
     """Raises RequestError where the run in a folder was made for another use than is asked for now."""
-    for line in store.read(folder)[:1] if (folder / store.ABOUT).is_file() else []:
+    for line in itertools.islice(store.lines(folder), 1) if (folder / store.ABOUT).is_file() else []:
         check_line(line, place, request)
 
 

@@ -114,11 +114,18 @@ def assets_of(lines: Iterable[Mapping[str, Any]], where: Path) -> tuple[Asset, .
 
 def _told(run: Path) -> tuple[_Told, Circumstances]:
     """What the records tell, and who asks in the reading that they were made in."""
-    lines = store.read(run)
-    if not lines:
+    first, pictures = next(store.lines(run), None), 0
+
+    def counted() -> Iterator[Mapping[str, Any]]:
+        nonlocal pictures
+        for line in store.lines(run):
+            pictures += 1
+            yield line
+
+    if not first:
         raise RequestError(f"{run} has no pictures yet, so there is nothing to give notice of. Nothing was written.")
-    assets = assets_of(lines, run / store.RECORDS)
-    lineage, created = lines[0]["lineage"], str(store.about(run).get("created", ""))
+    assets = assets_of(counted(), run / store.RECORDS)
+    lineage, created = first["lineage"], str(store.about(run).get("created", ""))
     frozen = lineage["license"]
     facts = {key: str(frozen[key]) for key in ("use", "verdict", "reading")}
     about = licensee.circumstances(Circumstances(facts["reading"]))
@@ -129,7 +136,7 @@ def _told(run: Path) -> tuple[_Told, Circumstances]:
         where = run / store.ABOUT
         raise RequestError(f"{where}: created is '{created[:40]}'; wanted a time. Nothing was written.") from None
     made = materials.Made(run.resolve().name, str(lineage["plan"]), created, lineage["versions"], facts)
-    return _Told(made, len(lines), tuple(map(str, frozen["reasons"])), assets, parts), about
+    return _Told(made, pictures, tuple(map(str, frozen["reasons"])), assets, parts), about
 
 
 def _asset(told: Any, where: str, depth: int = 0) -> Asset:

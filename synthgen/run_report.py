@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import csv
 import io
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
+
+from synthgen.tally import Tally
 
 COLUMNS = ("file_name", "job_id", "split", "label", "sku", "category", "prompt", "seed", "base", "adapters",
            "license_verdict", "license_reason")  # fmt: skip
 SPLIT = "train"
 THUMBNAILS = 48
+MOST_REASONS = 60
 MOST_ROWS = 60  # an axis with more values (keypoints, say) is no table to look at
-Lines = Sequence[Mapping[str, Any]]
+Lines = Iterable[Mapping[str, Any]]  # that can be gone through more than once
 STYLE = """
 :root { color-scheme: light dark; --ink: #1f2430; --soft: #667; --line: #d8dbe2; --bar: #7c9cd6; --paper: #fbfbfd; }
 @media (prefers-color-scheme: dark) {
@@ -33,38 +36,48 @@ figcaption { font-size: .7rem; color: var(--soft); overflow: hidden; text-overfl
 """
 
 
-def table(lines: Lines) -> str:
-    """metadata.csv: one row for each picture in plan order, `file_name` first; \\n line ends.
+def table(lines: Lines) -> Iterator[str]:
+    """metadata.csv: one row for each picture in plan order, `file_name` first; \\n line ends. Row by row.
 
     Requested and measured labels are columns apart; a value that was not measured is an empty cell.
     """
-    requested = _keys(lines, "requested")
-    measured = _keys(lines, "measured")
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow([*COLUMNS, *(f"requested_{key}" for key in requested), *(f"measured_{key}" for key in measured)])
+    keys: dict[str, set[str]] = {"requested": set(), "measured": set()}
     for line in lines:
-        lineage = line["lineage"]
-        cells = [lineage["requested"].get(key, "") for key in requested]
-        writer.writerow([*_fixed(line), *cells, *(lineage["measured"].get(key, "") for key in measured)])
-    return buffer.getvalue()
+        for part, known in keys.items():
+            known.update(line["lineage"][part])
+    columns = [(part, key) for part, known in keys.items() for key in sorted(known)]
+    yield _row([*COLUMNS, *(f"{part}_{key}" for part, key in columns)])
+    for line in lines:
+        yield _row([*_fixed(line), *(line["lineage"][part].get(key, "") for part, key in columns)])
 
 
-def page(name: str, count: int, lines: Lines, rejections: Lines, copies: Mapping[str, Any] | None = None) -> str:
+def page(
+    name: str,
+    count: int,
+    lines: Lines,
+    rejections: Iterable[Mapping[str, Any]],
+    copies: Mapping[str, Any] | None = None,
+) -> str:
     """report.html: counts per axis, the licence verdict, what was rejected, and the first pictures. Stands alone."""
-    state = "finished" if len(lines) >= count else "not finished"
+    kept, first = Tally(), list(itertools.islice(lines, THUMBNAILS))
+    made = 0
+    for line in lines:
+        made += 1
+        kept.add((axis, str(value)) for axis, value in line["lineage"]["requested"].items())
+    refused = _Refused(rejections)
+    state = "finished" if made >= count else "not finished"
     parts = [
         f"<h1>{escape(name)}</h1>",
-        f"<p>{len(lines)} of {count} pictures, {state}. Every picture is synthetic; its lineage stands inside it and "
+        f"<p>{made} of {count} pictures, {state}. Every picture is synthetic; its lineage stands inside it and "
         "in records.jsonl, its labels in metadata.csv.</p>",
-        _verdict(lines),
+        _verdict(first),
         "<h2>Labels asked for</h2>",
-        f'<div class="axes">{"".join(_axis(key, lines) for key in _keys(lines, "requested"))}</div>',
-        _rejected(rejections),
-        _yields(lines, rejections),
+        f'<div class="axes">{"".join(_axis(key, kept, made) for key in kept.keys())}</div>',  # noqa: SIM118 - a Tally
+        _rejected(refused),
+        _yields(kept, refused),
         _copies(copies or {}),
         "<h2>Pictures</h2>",
-        f'<div class="pictures">{"".join(_thumbnail(line) for line in lines[:THUMBNAILS])}</div>',
+        f'<div class="pictures">{"".join(map(_thumbnail, first))}</div>',
     ]
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -73,6 +86,25 @@ def page(name: str, count: int, lines: Lines, rejections: Lines, copies: Mapping
         + "\n".join(parts)
         + "\n</body>\n</html>\n"
     )
+
+
+class _Refused:
+    """What gates rejected, counted."""
+
+    def __init__(self, rejections: Iterable[Mapping[str, Any]]) -> None:
+        self.tries, self.reasons, self.cells, self.gates = 0, Tally(), Tally(), Tally()
+        for line in rejections:
+            self.tries += 1
+            reasons, asked = line.get("reasons", {}), line.get("requested", {})
+            self.reasons.add(("", f"{gate}: {reason}") for gate, reason in reasons.items())
+            self.cells.add((axis, str(value)) for axis, value in asked.items())
+            self.gates.add((f"{axis}={value}", gate) for axis, value in asked.items() for gate in reasons)
+
+
+def _row(cells: Sequence[Any]) -> str:
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\n").writerow(cells)
+    return buffer.getvalue()
 
 
 def _fixed(line: Mapping[str, Any]) -> list[str]:
@@ -95,11 +127,7 @@ def _fixed(line: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _keys(lines: Lines, part: str) -> list[str]:
-    return sorted({key for line in lines for key in line["lineage"][part]})
-
-
-def _verdict(lines: Lines) -> str:
+def _verdict(lines: Sequence[Mapping[str, Any]]) -> str:
     if not lines:
         return ""
     said = lines[0]["lineage"]["license"]
@@ -114,10 +142,12 @@ def _list(items: Iterable[str]) -> str:
     return f"<ul>{''.join(f'<li>{escape(str(item))}</li>' for item in items)}</ul>"
 
 
-def _axis(axis: str, lines: Lines) -> str:
-    counts = Counter(str(line["lineage"]["requested"].get(axis, "")) for line in lines)
-    if len(counts) > MOST_ROWS:
-        return f"<p>{escape(axis)}: {len(counts)} different values</p>"
+def _axis(axis: str, kept: Tally, made: int) -> str:
+    counts = {"": made - kept.total(axis)} if kept.total(axis) < made else {}
+    different = kept.different(axis) + len(counts)
+    if different > MOST_ROWS:
+        return f"<p>{escape(axis)}: {different} different values</p>"
+    counts = {value: number + counts.get(value, 0) for value, number in [*counts.items(), *kept.values(axis)]}
     most = max(counts.values())
     rows = "".join(
         f'<tr><td>{escape(value)}</td><td class="n">{number}</td>'
@@ -127,12 +157,13 @@ def _axis(axis: str, lines: Lines) -> str:
     return f"<table><caption>{escape(axis)}</caption>{rows}</table>"
 
 
-def _rejected(rejections: Lines) -> str:
-    if not rejections:
+def _rejected(refused: _Refused) -> str:
+    if not refused.tries:
         return "<h2>Rejected</h2><p>No picture was rejected by a gate.</p>"
-    reasons = Counter(f"{gate}: {reason}" for line in rejections for gate, reason in line.get("reasons", {}).items())
-    said = [f"{reason} ({number})" for reason, number in reasons.most_common()]
-    return f"<h2>Rejected</h2><p>{len(rejections)} pictures were rejected by a gate and made again.</p>{_list(said)}"
+    said = [f"{reason} ({number})" for reason, number in refused.reasons.commonest("", MOST_REASONS)]
+    if (left := refused.reasons.different("") - MOST_REASONS) > 0:
+        said.append(f"{left} more, each as rare or rarer; all stand in rejected/rejections.jsonl")
+    return f"<h2>Rejected</h2><p>{refused.tries} pictures were rejected by a gate and made again.</p>{_list(said)}"
 
 
 def _copies(told: Mapping[str, Any]) -> str:
@@ -172,33 +203,26 @@ def _attack(what: str, told: Mapping[str, Any]) -> str:
     )
 
 
-def _yields(lines: Lines, rejections: Lines) -> str:
+def _yields(kept: Tally, refused: _Refused) -> str:
     """For each value of each axis: pictures kept, tries, yield, and the gates that rejected, worst yield first."""
-    kept, refused = _by_cell([line["lineage"]["requested"] for line in lines]), Counter[tuple[str, str]]()
-    gates: dict[tuple[str, str], Counter[str]] = {}
-    for line in rejections:
-        for cell in line.get("requested", {}).items():
-            refused[cell] += 1
-            gates.setdefault(cell, Counter()).update(line.get("reasons", {}).keys())
-    values = Counter(axis for axis, _ in kept | refused)
     cells = sorted(
-        (kept[cell] / (kept[cell] + number), cell) for cell, number in refused.items() if values[cell[0]] <= MOST_ROWS
+        (kept.times(axis, value) / (kept.times(axis, value) + number), axis, value, number)
+        for axis in refused.cells.keys()  # noqa: SIM118 - a Tally
+        if kept.different(axis) <= MOST_ROWS and refused.cells.different(axis) <= MOST_ROWS
+        for value, number in list(refused.cells.values(axis))
     )
     if not cells:
         return ""
     rows = "".join(
         f"<tr><td>{escape(axis)}</td><td>{escape(value)}</td>"
-        f'<td class="n">{kept[axis, value]}</td><td class="n">{kept[axis, value] + refused[axis, value]}</td>'
+        f'<td class="n">{kept.times(axis, value)}</td><td class="n">{kept.times(axis, value) + number}</td>'
         f'<td class="n">{share:.0%}</td><td><meter value="{share:.3f}">{share:.0%}</meter></td>'
-        f"<td>{escape(', '.join(f'{gate} {number}' for gate, number in gates[axis, value].most_common()))}</td></tr>"
-        for share, (axis, value) in cells
+        f"<td>{escape(', '.join(f'{gate} {times}' for gate, times in refused.gates.commonest(f'{axis}={value}')))}</td>"
+        "</tr>"
+        for share, axis, value, number in cells
     )
     head = "<tr><th>axis</th><th>value</th><th>kept</th><th>tries</th><th>yield</th><th></th><th>rejected by</th></tr>"
     return f'<h2>Yield of each cell</h2><table class="yield">{head}{rows}</table>'
-
-
-def _by_cell(requested: Iterable[Mapping[str, str]]) -> Counter[tuple[str, str]]:
-    return Counter(cell for asked in requested for cell in asked.items())
 
 
 def _thumbnail(line: Mapping[str, Any]) -> str:

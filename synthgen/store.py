@@ -19,13 +19,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from synthgen import __version__, run_report, toml_file
+from synthgen import __version__, run_folder, run_report, toml_file
 from synthgen.errors import Refused, RequestError, SynthgenError
-from synthgen.ledger import EVENT, UNFINISHED, Ledger, write_whole
+from synthgen.ledger import EVENT, UNFINISHED, Again, Ledger, write_pieces, write_whole
 from synthgen.perceptual_hash import perceptual_hash
-from synthgen.plan import retry, root
-from synthgen.provenance import lineage_id
+from synthgen.plan import retry
 from synthgen.remote_run import Mirror
+from synthgen.run_index import RunIndex
 from synthgen.run_lock import hold
 from synthgen.types import Job, Judgement, Picture
 
@@ -45,8 +45,8 @@ class Run:
         self._lock = lock
         self._records = Ledger(folder / RECORDS)
         self._rejections = Ledger(folder / REJECTED / REJECTIONS)
-        self._done: dict[str, dict[str, Any]] = {}  # root of the job's id -> its line
-        self._refused: dict[str, list[dict[str, Any]]] = {}  # root of the job's id -> lines of its rejected tries
+        self._index = RunIndex()
+        self._tolerance: int | None = None
         self._created = ""
         self._finished = False
 
@@ -59,7 +59,7 @@ class Run:
         Raises RequestError where the folder is another plan's, somebody else's, not writable, or in use. On resuming,
         records whose picture is missing or was changed are dropped, so that their jobs are pending again.
         """
-        _make(folder)
+        run_folder.make(folder)
         lock = hold(folder)
         try:
             run = cls(folder, plan, lock, mirror)
@@ -77,34 +77,43 @@ class Run:
     @property
     def made(self) -> int:
         """How many pictures are done."""
-        return len(self._done)
+        return self._index.done
 
     @property
     def rejected(self) -> int:
         """How many pictures a gate rejected, all tries counted."""
-        return sum(len(tries) for tries in self._refused.values())
+        return self._index.rejected
 
     @property
     def batch_tolerance(self) -> int | None:
         """The tolerance between batch sizes as the pictures of this run state it; None where none is there yet."""
-        stated = (line["lineage"].get("drawn", {}).get("batch_tolerance_levels") for line in self._done.values())
-        return next((int(levels) for levels in stated if levels is not None), None)
+        return self._tolerance
 
     def rejections(self, job: Job) -> int:
         """How many tries of this job a gate rejected."""
-        return len(self._refused.get(root(job.id), ()))
+        return self._index.tries(job.id)
+
+    @property
+    def most_tries(self) -> int:
+        """How many tries a gate rejected of the job that has most."""
+        return self._index.most_tries
+
+    def wants(self, job: Job) -> bool:
+        """Whether this very try of a job is the next one to be drawn."""
+        return not self._index.is_done(job.id) and self._index.tries(job.id) == job.attempt
+
+    def waiting(self, jobs: Iterable[Job]) -> Iterator[Job]:
+        """The jobs that are not done, each at its next try: one after the tries that were rejected. One at a time."""
+        for job in jobs:
+            if self._index.is_done(job.id):
+                continue
+            for _ in range(job.attempt, self._index.tries(job.id)):
+                job = retry(job)
+            yield job
 
     def pending(self, jobs: Iterable[Job]) -> list[Job]:
-        """The jobs that are not done, each at its next try: one after the tries that were rejected."""
-        waiting = []
-        for job in jobs:
-            first = root(job.id)
-            if first in self._done:
-                continue
-            for _ in range(job.attempt, len(self._refused.get(first, ()))):
-                job = retry(job)
-            waiting.append(job)
-        return waiting
+        """The same as a list."""
+        return list(self.waiting(jobs))
 
     def add(self, picture: Picture, record: Mapping[str, Any], png: bytes) -> None:
         """Keep a picture: the file by rename, then its line, which is on the disk when this returns.
@@ -125,8 +134,7 @@ class Run:
         with self._writing(name):
             write_whole(self.folder / name, png)
         with self._writing(RECORDS):
-            self._records.append(line)
-        self._done[root(picture.job.id)] = line
+            self._take_up(self._records.append(line), line)
         if self._mirror:
             self._mirror.added(name, RECORDS)
 
@@ -144,7 +152,7 @@ class Run:
             if png:
                 write_whole(self.folder / REJECTED / f"{job.id}.png", png)
             self._rejections.append(line)
-        self._refused.setdefault(root(job.id), []).append(line)
+        self._index.refuse(job.id)
         if self._mirror:
             self._mirror.added(f"{REJECTED}/{job.id}.png" if png else "", f"{REJECTED}/{REJECTIONS}")
 
@@ -163,7 +171,7 @@ class Run:
         if not self._lock.is_locked:
             return
         try:
-            if self._done and not self._finished:
+            if self.made and not self._finished:
                 self._write_summaries()
         finally:
             self._lock.release()
@@ -186,7 +194,7 @@ class Run:
         if resumed:
             self._check_plan(toml_file.read(about))
         else:
-            _check_empty(self.folder)
+            run_folder.check_empty(self.folder)
             self._write_about(finished=False)  # first, so that a folder that is killed from here on is known as ours
         with self._writing("the folder"):
             (self.folder / IMAGES).mkdir(exist_ok=True)
@@ -214,39 +222,50 @@ class Run:
                 f"{self.folder}: pictures of this run were revoked ({'; '.join(dict.fromkeys(why.values()))}), and the "
                 "same command would draw them again from the same things. Start another run. It is untouched."
             )
-        lines, sound = self._records.read()
-        for line in lines:
-            if _holds(self.folder, line):
-                self._done[root(line["job_id"])] = line
+        sound, stood = not self._records.broken(), 0
+        for at, line in self._records.located():
+            stood += 1
+            if run_folder.holds(self.folder, line):
+                self._take_up(at, line)
         with self._writing(RECORDS):
-            mended = not sound or len(self._done) < len(lines)
+            mended = not sound or self.made < stood
             if mended:
-                self._records.rewrite(self._done.values())
-            rejections, whole = self._rejections.read()
-            for line in rejections:
-                self._refused.setdefault(root(str(line.get("job_id", ""))), []).append(line)
-            if not whole:
-                self._rejections.rewrite(rejections)
+                self._records.rewrite(lambda: self._records.at(self._index.lines("at")))
+                self._index.forget_done()
+                for at, line in self._records.located():
+                    self._take_up(at, line)
+            for _, line in self._rejections.located():
+                self._index.refuse(str(line.get("job_id", "")))
+            if self._rejections.broken():
+                self._rejections.rewrite(lambda: (line for _, line in self._rejections.located()))
             self._sweep()
             if self._finished and (mended or self.made < int(self.plan["count"])):
                 self._write_about(finished=self.made >= int(self.plan["count"]))
 
+    def _take_up(self, at: int, line: Mapping[str, Any]) -> None:
+        """A line of the ledger whose picture is done, and where it begins."""
+        place = line.get("index")
+        known = isinstance(place, int) and 0 <= place < 2**62
+        self._index.add(str(line["job_id"]), at, place if known else 0)
+        levels = line["lineage"].get("drawn", {}).get("batch_tolerance_levels")
+        if self._tolerance is None and levels is not None:
+            self._tolerance = int(levels)
+
     def _sweep(self) -> None:
         """Remove what a killed process left half made: temporary names, and pictures of ours that no line names."""
-        named = {line["file_name"] for line in self._done.values()}
-        for path in (self.folder / IMAGES).iterdir():
-            stray = path.name.startswith(".") and path.name.endswith(UNFINISHED)
-            if stray or (_PICTURE_NAME.match(path.name) and f"{IMAGES}/{path.name}" not in named):
-                path.unlink()
+        with os.scandir(self.folder / IMAGES) as there:
+            for entry in there:
+                name, ours = entry.name, _PICTURE_NAME.match(entry.name)
+                stray = name.startswith(".") and name.endswith(UNFINISHED)
+                if stray or (ours and not self._index.is_kept(name.removesuffix(".png"))):
+                    os.unlink(entry.path)
 
     def _write_summaries(self) -> None:
-        lines = list(_in_order(self._done.values()))
         with self._writing(TABLE):
-            write_whole(self.folder / TABLE, run_report.table(lines).encode("utf-8"))
-        rejections = [line for tries in self._refused.values() for line in tries]
+            lines = Again(lambda: self._records.at(self._index.lines()))
+            _write_table(self.folder, lines)
         with self._writing(REPORT):
-            page = run_report.page(self.folder.name, int(self.plan["count"]), lines, rejections, copy_gate(self.folder))
-            write_whole(self.folder / REPORT, page.encode("utf-8"))
+            _write_page(self.folder, int(self.plan["count"]), lines)
 
     def _write_about(self, finished: bool) -> None:
         self._created = self._created or datetime.now(UTC).isoformat(timespec="seconds")
@@ -287,6 +306,17 @@ def read(folder: Path) -> list[dict[str, Any]]:
     return [line for line in _in_order(ledger.read()[0]) if line.get("job_id") not in revoked]
 
 
+def lines(folder: Path) -> Iterator[dict[str, Any]]:
+    """The same in the order in which they were written, one at a time: for a run of any size.
+
+    Raises RequestError for a folder that is no run, at once.
+    """
+    about(folder)
+    ledger = Ledger(folder / RECORDS)
+    revoked = _revoked(ledger)
+    return (line for _, line in ledger.located() if line.get("job_id") not in revoked)
+
+
 def revoke(folder: Path, lines: Sequence[Mapping[str, Any]], why: str) -> None:
     """Take pictures out of a run: the ledger first, then the files into quarantine/, then the tables without them.
 
@@ -306,10 +336,8 @@ def revoke(folder: Path, lines: Sequence[Mapping[str, Any]], why: str) -> None:
             if here.is_file():
                 os.replace(here, folder / QUARANTINE / here.name)
         left = read(folder)
-        write_whole(folder / TABLE, run_report.table(left).encode("utf-8"))
-        rejections, _ = Ledger(folder / REJECTED / REJECTIONS).read()
-        page = run_report.page(folder.name, int(told["count"]), left, rejections, copy_gate(folder))
-        write_whole(folder / REPORT, page.encode("utf-8"))
+        _write_table(folder, left)
+        _write_page(folder, int(told["count"]), left)
         write_whole(folder / ABOUT, _toml({**told, "made": len(left), "ledger_sha256": ledger.head()}))
     except OSError as error:
         raise SynthgenError(
@@ -351,6 +379,16 @@ def _revoked(ledger: Ledger) -> dict[str, str]:
     return {str(job): str(event.get("why", "")) for event in events for job in event.get("job_ids", ())}
 
 
+def _write_table(folder: Path, lines: run_report.Lines) -> None:
+    write_pieces(folder / TABLE, (row.encode("utf-8") for row in run_report.table(lines)))
+
+
+def _write_page(folder: Path, count: int, lines: run_report.Lines) -> None:
+    refused = (line for _, line in Ledger(folder / REJECTED / REJECTIONS).located())
+    page = run_report.page(folder.name, count, lines, refused, copy_gate(folder))
+    write_whole(folder / REPORT, page.encode("utf-8"))
+
+
 def _toml(table: Mapping[str, Any]) -> bytes:
     import tomli_w
 
@@ -359,36 +397,3 @@ def _toml(table: Mapping[str, Any]) -> bytes:
 
 def _in_order(lines: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     yield from sorted(lines, key=lambda line: line.get("index", 0))
-
-
-def _holds(folder: Path, line: Mapping[str, Any]) -> bool:
-    """Whether a line has what a line must have, and its picture is there, byte for byte."""
-    name, lineage = str(line.get("file_name", "")), line.get("lineage")
-    if not isinstance(lineage, dict) or name != f"{IMAGES}/{line.get('job_id')}.png":
-        return False
-    if line.get("lineage_id") != lineage_id(lineage):
-        return False
-    try:
-        data = (folder / name).read_bytes()
-    except OSError:
-        return False
-    return hashlib.sha256(data).hexdigest() == line.get("file_sha256")
-
-
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        writable = os.access(folder, os.W_OK | os.X_OK)
-    except OSError as error:
-        raise RequestError(f"{folder} cannot be made ({error.strerror}). Choose another folder with --out.") from error
-    if not writable:
-        raise RequestError(f"{folder} cannot be written to. Choose another folder with --out. Nothing was changed.")
-
-
-def _check_empty(folder: Path) -> None:
-    foreign = sorted(path.name for path in folder.iterdir() if not path.name.endswith(UNFINISHED))
-    if foreign:
-        raise RequestError(
-            f"{folder} is not empty and is no run of synthgen (it holds '{foreign[0]}'). "
-            "Choose another folder with --out. Nothing was changed."
-        )

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
-from synthgen import blend, grid, store
+from synthgen import blend, grid, plan, store
 from synthgen.adapters import MAX_WEIGHT
 from synthgen.errors import RequestError, UnknownName
 from synthgen.types import AdapterUse, Job
@@ -80,24 +80,24 @@ def said(sweeps: Sequence[Sweep]) -> dict[str, str]:
     return {f"sweep {sweep.name}": ",".join(f"{value:g}" for value in sweep.strengths) for sweep in sweeps}
 
 
-def jobs(
-    planned: Sequence[Job], sweeps: Sequence[Sweep], concepts: Mapping[str, Callable[[Job], Job]]
-) -> tuple[Job, ...]:
+def jobs(planned: Sequence[Job], sweeps: Sequence[Sweep], concepts: Mapping[str, Callable[[Job], Job]]) -> plan.Jobs:
     """Every planned job at all combinations of strengths, in each of the concepts; one combination after another.
 
     planned   the rows of the grid
     concepts  name of an adapter -> a job that asks for what it alone was taught
     """
-    made: list[Job] = []
-    for strengths in itertools.product(*(sweep.strengths for sweep in sweeps)):
+    combinations = list(itertools.product(itertools.product(*(sweep.strengths for sweep in sweeps)), concepts or ("",)))
+
+    def make(index: int) -> Job:
+        (strengths, name), job = combinations[index // len(planned)], planned[index % len(planned)]
         told = {STRENGTH + sweep.name: f"{value:g}" for sweep, value in zip(sweeps, strengths, strict=True)}
-        for name, job in itertools.product(concepts or ("",), planned):
-            spoken = concepts[name](job) if concepts else job
-            about = {**told, **({CONCEPT: name} if concepts else {}), ROW: str(job.index), OF: job.id}
-            whole = "|".join((job.id, *(f"{key}={value}" for key, value in about.items())))
-            new = hashlib.sha256(whole.encode()).hexdigest()[: len(job.id)]
-            made.append(replace(spoken, id=new, index=len(made), requested={**spoken.requested, **about}))
-    return tuple(made)
+        spoken = concepts[name](job) if concepts else job
+        about = {**told, **({CONCEPT: name} if concepts else {}), ROW: str(job.index), OF: job.id}
+        whole = "|".join((job.id, *(f"{key}={value}" for key, value in about.items())))
+        new = hashlib.sha256(whole.encode()).hexdigest()[: len(job.id)]
+        return replace(spoken, id=new, index=index, requested={**spoken.requested, **about})
+
+    return plan.Jobs(make, range(len(combinations) * len(planned)))
 
 
 def steered_as(job: Job) -> Job:
@@ -106,14 +106,22 @@ def steered_as(job: Job) -> Job:
     return replace(job, id=of, index=int(job.requested[ROW])) if of else job
 
 
-def groups(uses: Sequence[AdapterUse], planned: Sequence[Job]) -> Iterator[tuple[tuple[AdapterUse, ...], list[Job]]]:
+def groups(
+    uses: Sequence[AdapterUse], planned: Sequence[Job]
+) -> Iterator[tuple[tuple[AdapterUse, ...], Sequence[Job]]]:
     """The jobs by the strengths that they want, each group with its adapters; one group where there is no sweep."""
+    if not any(label.startswith(STRENGTH) for job in planned[:1] for label in job.requested):
+        yield tuple(uses), planned
+        return
 
     def strengths(job: Job) -> tuple[float, ...]:
         return tuple(float(job.requested.get(STRENGTH + use.name, use.weight)) for use in uses)
 
+    start = 0
     for weights, members in itertools.groupby(planned, strengths):
-        yield tuple(replace(use, weight=weight) for use, weight in zip(uses, weights, strict=True)), list(members)
+        end = start + sum(1 for _ in members)
+        yield tuple(replace(use, weight=weight) for use, weight in zip(uses, weights, strict=True)), planned[start:end]
+        start = end
 
 
 def write(folder: Path, sweeps: Sequence[Sweep]) -> list[str]:

@@ -39,10 +39,10 @@ def _drawn(base: Any, domain: Any, taught: Taught, subjects: Sequence[str], seed
     """By the shipped recipe, whatever the user's own says: what an adapter is must not depend on it."""
     name, count = domain.__name__.rpartition(".")[2], len(subjects)
     recipe = domain.suited(recipes.load(resources.shipped("pipelines") / f"{name}.toml"), taught)
-    jobs = plan.jobs(plan.Request(recipe, count, seed, subject="x"), lambda requested: "x")
+    planned = plan.jobs(plan.Request(recipe, count, seed, subject="x"), lambda requested: "x")
     jobs = tuple(
         replace(job, prompt=domain.prompt(recipe, {**job.requested, **domain.labels(job.requested)}, subject))
-        for job, subject in zip(jobs, subjects, strict=True)
+        for job, subject in zip(planned, subjects, strict=True)
     )
     settings = {**recipe.settings, **base.settings}
     pictures = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -143,7 +143,7 @@ class RunFacts:
     adapters: tuple[AdapterUse, ...]
     settings: Mapping[str, Any]
     use: str = "internal"
-    jobs: tuple[Job, ...] = ()
+    jobs: Sequence[Job] = ()
     redraw: Any = None  # image-to-image: (n, s, s, 3) uint8 pixels, n jobs, strength, settings -> pixels
 
 

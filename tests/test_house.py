@@ -30,6 +30,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
      "license_record", "license_expressions", "license_reading", "share_alike", "civitai_flags", "licensee",
      "rights_report", "notices", "materials",
      "provenance", "adapters", "adults", "card", "tensor_file", "store", "ledger", "run_lock", "run_report", "poses",
+     "run_index", "run_folder", "tally",
      "vocabulary", "measures", "private_photos", "edit_ladder", "copy_report", "membership",
      "interrupt", "progress", "checkpoint", "precision", "detector_file", "balance", "lora",
      "lora_claims", "lora_exchange", "lora_names", "lora_family", "lora_fit", "lora_kin", "lora_change",
@@ -52,7 +53,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
      "condition",
      "training_report", "generate", "adapter_choice", "evaluate", "report", "selfcheck", "evaluation_sets",
      "evaluation_parts", "export", "export_manifest", "ingest", "verify", "revoke", "export_quarantine", "watermark",
-     "replay", "sweep", "blend", "guides", "recipe_choice", "retouch"),
+     "replay", "rounds", "sweep", "blend", "guides", "recipe_choice", "retouch"),
     ("cli", "__main__"),
 )  # fmt: skip
 NAMES_THAT_SAY_NOTHING = {"utils", "util", "common", "helpers", "helper", "misc", "manager", "managers"}

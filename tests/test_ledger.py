@@ -35,7 +35,8 @@ def test_keeping_fewer_lines_begins_a_new_chain_that_tells_of_the_old_one(tmp_pa
     for number in range(4):
         ledger.append({"number": number})
     for _ in range(2):
-        ledger.rewrite(ledger.read()[0][:-1])
+        kept = ledger.read()[0][:-1]
+        ledger.rewrite(lambda kept=kept: kept)
     ledger.append({"number": 9})
     assert [line["number"] for line in ledger.read()[0]] == [0, 1, 9]
     assert ledger.broken() == ""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import math
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,18 +16,20 @@ from synthgen.engines._heap import give_back, keep
 from synthgen.types import AdapterUse, Guide, Job, Picture
 
 Steer = Callable[[Job], tuple[Job, Guide]]
+Wanted = Callable[[Job], bool]  # whether a job is still to be drawn
 
 
-def batches(jobs: Sequence[Job], size: int, wanted: set[str]) -> Iterator[list[Job]]:
-    """The plan cut into batches by position, those in which at least one job is wanted.
+def batches(jobs: Iterable[Job], size: int, wanted: Wanted) -> Iterator[tuple[list[Job], set[str]]]:
+    """The plan cut into batches by position, those in which at least one job is wanted, and the ids of these.
 
     Results differ in their last bits with the make-up of a batch. So a batch is always drawn whole, also where a run
-    was killed in its middle: the pictures of a resumed run equal those of an undisturbed one.
+    was killed in its middle: the pictures of a resumed run equal those of an undisturbed one. Of the plan no more than
+    a batch is held.
     """
-    for start in range(0, len(jobs), size):
-        batch = list(jobs[start : start + size])
-        if any(job.id in wanted for job in batch):
-            yield batch
+    rest = iter(jobs)
+    while batch := list(itertools.islice(rest, size)):
+        if here := {job.id for job in batch if wanted(job)}:
+            yield batch, here
 
 
 @dataclass(frozen=True)
@@ -62,15 +65,17 @@ class Drawer:
         """Image-to-image, see Base.redraw."""
         return self._base.redraw(pixels, jobs, strength, settings)
 
-    def draw(self, jobs: Sequence[Job], wanted: set[str]) -> Iterator[list[Picture]]:
+    def draw(self, jobs: Iterable[Job], wanted: Wanted) -> Iterator[list[Picture]]:
         """Pictures of the wanted jobs, a list for each batch; each picture says how it was drawn.
 
         Where memory does not suffice, the batch is halved, for good, until it is one picture; MemoryError then.
         """
-        for batch in batches(jobs, int(self._settings["batch"]), wanted):
-            steered = [self._steer(job) for job in batch]
-            drawn = self._drawn(steered)
-            yield [picture for picture in drawn if picture.job.id in wanted]
+        for batch, here in batches(jobs, int(self._settings["batch"]), wanted):
+            yield self.batch(batch, here)
+
+    def batch(self, batch: Sequence[Job], wanted: set[str]) -> list[Picture]:
+        """Pictures of one batch, of the jobs with these ids."""
+        return [picture for picture in self._drawn([self._steer(job) for job in batch]) if picture.job.id in wanted]
 
     def _drawn(self, steered: Sequence[tuple[Job, Guide]]) -> list[Picture]:
         """The pictures of a planned batch, drawn in as many parts as memory asks for."""

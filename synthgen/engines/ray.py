@@ -11,13 +11,13 @@ import os
 import platform
 import uuid
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
-from synthgen.engines._drawer import Drawer, Work, batches
+from synthgen.engines._drawer import Drawer, Wanted, Work, batches
 from synthgen.errors import RequestError, SynthgenError
 from synthgen.types import AdapterUse, Job, Picture
 
@@ -88,7 +88,7 @@ class Cluster:
         """Image-to-image, see Base.redraw; by one process."""
         return _result(self._redraw.remote(self._run, self._uses, (pixels, tuple(jobs), strength, dict(settings))))
 
-    def draw(self, jobs: Sequence[Job], wanted: set[str]) -> Iterator[list[Picture]]:
+    def draw(self, jobs: Iterable[Job], wanted: Wanted) -> Iterator[list[Picture]]:
         """Pictures of the wanted jobs, a list for each batch, in the order of the plan whoever is ready first.
 
         The first batch goes alone where it is not known yet by how much pictures change with the size of a batch: all
@@ -99,8 +99,7 @@ class Cluster:
 
         waiting: deque[Any] = deque()
         try:
-            for batch in batches(jobs, self._batch, wanted):
-                here = {job.id for job in batch} & wanted
+            for batch, here in batches(jobs, self._batch, wanted):
                 waiting.append(self._draw.remote(self._run, self._uses, self._tolerance, batch, here))
                 while len(waiting) >= (self._ahead() if self._told else 1):
                     yield self._drawn(waiting.popleft())
@@ -167,7 +166,7 @@ def _draw(
     """The task: pictures of one batch, and the tolerance between batch sizes as it is known then."""
     drawer = _drawer(run, uses)
     drawer.tolerance = tolerance
-    return [picture for pictures in drawer.draw(batch, wanted) for picture in pictures], drawer.tolerance
+    return drawer.batch(batch, wanted), drawer.tolerance
 
 
 def _redraw(run: Run, uses: tuple[AdapterUse, ...], given: tuple[Any, ...]) -> Any:

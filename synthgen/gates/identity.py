@@ -7,7 +7,8 @@ photos give among themselves is the null that a picture's figure stands beside.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,9 +25,14 @@ LOWEST = 5  # percentile of the photos' own likeness to one another below which 
 class Character:
     """Who the photos of a run's adapter show, and who its pictures have shown so far."""
 
-    def __init__(self, photos: Any, kept: Sequence[Any]) -> None:
+    def __init__(self, photos: Any, kept: Iterable[Any]) -> None:
         """(h, w, 3) uint8 each; `kept` are the pictures that the run has already."""
-        self.photos, self.kept_so_far = _seen(photos), list(_seen(kept)) if len(kept) else []
+        self.photos = _seen(photos)
+        self._sum, self._count = np.zeros(self.photos.shape[1]), 0  # of what was seen in the pictures so far
+        rest = iter(kept)
+        while part := list(itertools.islice(rest, 16)):
+            for one in _seen(part):
+                self._add(one)
         among = alike(self.photos, self.photos)
         np.fill_diagonal(among, np.nan)
         self.null = float(np.nanpercentile(np.nanmean(among, axis=1), LOWEST)) if len(photos) > 1 else 0.0
@@ -40,14 +46,18 @@ class Character:
         own = _seen([picture.pixels])
         found = float(alike(own, self.photos).mean())
         measured = {"identity": round(found, 3), "identity_null": round(self.null, 3)}
-        if self.kept_so_far:
-            measured["identity_across"] = round(float(alike(own, np.stack(self.kept_so_far)).mean()), 3)
+        if self._count:  # the mean of likenesses is the likeness to the mean
+            measured["identity_across"] = round(float(alike(own, self._sum[None] / self._count)[0, 0]), 3)
         reason = "" if found >= self.null else f"identity: {found:.2f} like the photos, at least {self.null:.2f} wanted"
         return Judgement("identity", not reason, reason, measured)
 
     def kept(self, picture: Picture) -> None:
         """Pictures after this one are compared with it too."""
-        self.kept_so_far += list(_seen([picture.pixels]))
+        self._add(_seen([picture.pixels])[0])
+
+    def _add(self, seen: Any) -> None:
+        self._sum += seen
+        self._count += 1
 
 
 def open(run: RunFacts) -> Character | None:
@@ -76,11 +86,12 @@ def _seen(pictures: Sequence[Any]) -> Any:
     return np.stack(rows)
 
 
-def _pictures(run: RunFacts) -> list[Any]:
-    """What a run that is gone on with has kept, in the order of its records."""
+def _pictures(run: RunFacts) -> Iterator[Any]:
+    """What a run that is gone on with has kept, in the order of its records, one at a time."""
     from PIL import Image
 
     from synthgen.ledger import Ledger
 
-    lines = Ledger(run.folder / "records.jsonl").read()[0]
-    return [np.asarray(Image.open(run.folder / str(line["file_name"])).convert("RGB")) for line in lines]
+    for _, line in Ledger(run.folder / "records.jsonl").located():
+        with Image.open(run.folder / str(line["file_name"])) as image:
+            yield np.asarray(image.convert("RGB"))
