@@ -48,8 +48,9 @@ from synthgen.engines import Work
 from synthgen.errors import SynthgenError
 from synthgen.poses import Pose
 from synthgen.progress import Progress
+from synthgen.steered import Steered
 from synthgen.store import Run
-from synthgen.types import AdapterUse, Asset, Guide, Job, Judgement, Picture, Recipe, Rights, RunFacts, Taught, Verdict
+from synthgen.types import AdapterUse, Asset, Job, Judgement, Picture, Recipe, Rights, RunFacts, Taught, Verdict
 
 TRIES = 5
 LIBRARIES = ("torch", "diffusers", "transformers", "peft", "numpy", "pillow")
@@ -149,7 +150,8 @@ def run(request: GenerateRequest) -> RunResult:
     if not ready.address:
         recipe_choice.check_use(ready.folder, place, request)
     if request.device and not request.dry_run:
-        ready.module.device_of(request.device)
+        for device in request.device.split(","):
+            ready.module.device_of(device)
     if request.dry_run:
         return RunResult(place, len(ready.jobs), 0, 0, 0, ready.verdict, cells)
     adapter_choice.say(*recipe_choice.remarks(ready))
@@ -290,13 +292,7 @@ def _make(store: Run, ready: Prepared, request: GenerateRequest, marker: marks.M
         )
     photos = retouch.Photos(ready.into, int(settings["size"])) if ready.into else None
     skeletons = steered and (ready.into is None or retouch.posed(ready.into, ready.module, ready.conditions))
-    along = guides.Guides(ready.conditions, int(settings["size"]), ready.own_poses)
-
-    def steer(job: Job) -> tuple[Job, Guide]:
-        planned = sweep.steered_as(job)
-        labels, guide = along.of(planned, skeletons, photos.of(planned) if photos else None)
-        return replace(job, requested={**job.requested, **labels}), guide
-
+    steer = Steered(guides.Guides(ready.conditions, int(settings["size"]), ready.own_poses), skeletons, photos)
     work = Work(ready.module, ready.identity, request.device, settings, steer)
     with rooms.member("engines", request.engine).start(work, store.batch_tolerance, request.address) as engine:
         _draw(engine, store, ready, request, marker)

@@ -244,9 +244,9 @@ class Run:
 
     def _take_up(self, at: int, line: Mapping[str, Any]) -> None:
         """A line of the ledger whose picture is done, and where it begins."""
-        place = line.get("index")
-        known = isinstance(place, int) and 0 <= place < 2**62
-        self._index.add(str(line["job_id"]), at, place if known else 0)
+        place = line.get("index", 0)
+        sound = isinstance(place, int) and 0 <= place < 2**62
+        self._index.add(str(line["job_id"]), at, place if sound else 0)
         levels = line["lineage"].get("drawn", {}).get("batch_tolerance_levels")
         if self._tolerance is None and levels is not None:
             self._tolerance = int(levels)

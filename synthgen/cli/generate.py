@@ -164,7 +164,9 @@ FOLDER = click.Path(path_type=Path)
     show_default="the recipe's, else every core",
     help="Threads of one process that draws.",
 )
-@click.option("--device", default="", show_default="found by itself", help="cuda, mps or cpu.")
+@click.option(
+    "--device", default="", show_default="found by itself", help="cuda, mps or cpu; cuda:0,cuda:1 draws on both."
+)
 @as_json
 def generate(as_json: bool, **given: Any) -> None:
     """Make a labelled data set of exactly --count pictures.

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from synthgen.engines import _loss as device_loss
 from synthgen.engines._heap import give_back, keep
 from synthgen.types import AdapterUse, Guide, Job, Picture
 
@@ -63,7 +64,8 @@ class Drawer:
 
     def redraw(self, pixels: Any, jobs: Sequence[Job], strength: float, settings: Any) -> Any:
         """Image-to-image, see Base.redraw."""
-        return self._base.redraw(pixels, jobs, strength, settings)
+        with device_loss.told(str(getattr(self._base, "device", "cpu"))):
+            return self._base.redraw(pixels, jobs, strength, settings)
 
     def draw(self, jobs: Iterable[Job], wanted: Wanted) -> Iterator[list[Picture]]:
         """Pictures of the wanted jobs, a list for each batch; each picture says how it was drawn.
@@ -84,7 +86,8 @@ class Drawer:
             part = steered[len(made) : len(made) + self._size]
             pictures = self._fitting(part)
             if pictures:
-                how = {"device": getattr(self._base, "device", "cpu"), "batch": len(pictures)}
+                device = str(getattr(self._base, "device", "cpu")).partition(":")[0]  # which of several is no matter
+                how: dict[str, Any] = {"device": device, "batch": len(pictures)}
                 if (levels := self._measured(part, pictures)) is not None:
                     how["batch_tolerance_levels"] = levels
                 made += [replace(picture, drawn={**how, "row": row}) for row, picture in enumerate(pictures)]
@@ -93,7 +96,7 @@ class Drawer:
     def _fitting(self, part: Sequence[tuple[Job, Guide]]) -> list[Picture]:
         """The pictures of a part; none, and half the size from now on, where it did not fit into memory."""
         try:
-            return list(self._base.render([job for job, _ in part], [guide for _, guide in part], self._settings))
+            return self._rendered(part)
         except (MemoryError, RuntimeError) as error:
             if not _is_out_of_memory(error):
                 raise
@@ -105,6 +108,10 @@ class Drawer:
         print(f"out of memory with {len(part)} pictures at once; from now on {self._size}", file=sys.stderr, flush=True)
         return []
 
+    def _rendered(self, part: Sequence[tuple[Job, Guide]]) -> list[Picture]:
+        with device_loss.told(str(getattr(self._base, "device", "cpu"))):
+            return list(self._base.render([job for job, _ in part], [guide for _, guide in part], self._settings))
+
     def _measured(self, part: Sequence[tuple[Job, Guide]], pictures: Sequence[Picture]) -> int | None:
         """By how many grey levels the first picture differs from itself drawn alone; measured once a run.
 
@@ -113,7 +120,7 @@ class Drawer:
         if self.tolerance is None and len(pictures) > 1:
             gc.collect()
             try:
-                alone = self._base.render([part[0][0]], [part[0][1]], self._settings)[0]
+                alone = self._rendered(part[:1])[0]
             except (MemoryError, RuntimeError) as error:
                 if not _is_out_of_memory(error):
                     raise

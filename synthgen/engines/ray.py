@@ -10,19 +10,18 @@ from __future__ import annotations
 import os
 import platform
 import uuid
-from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
-from synthgen.engines._drawer import Drawer, Wanted, Work, batches
+from synthgen.engines._drawer import Drawer, Work
+from synthgen.engines._spread import Spread
 from synthgen.errors import RequestError, SynthgenError
 from synthgen.types import AdapterUse, Job, Picture
 
 RETRIES = 20  # of a batch whose process dies: more mean that the batch itself kills it
-AHEAD = 2  # batches for each process that could draw: one that is drawn and one that waits
 DECIDING = ("synthgen", "torch", "diffusers", "transformers", "numpy")  # libraries whose versions change pictures
 
 _DRAWERS: dict[str, Drawer] = {}  # in a worker process: a run's mark -> what draws for it
@@ -43,6 +42,8 @@ def start(work: Work, tolerance: int | None = None, address: str = "") -> Iterat
 
     Raises RequestError where Ray is not installed or no cluster answers.
     """
+    if "," in work.device:
+        raise RequestError(f"--device {work.device} names several of this machine: say one kind with --engine ray.")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it reports to its makers otherwise
     try:
         import ray
@@ -65,60 +66,41 @@ def start(work: Work, tolerance: int | None = None, address: str = "") -> Iterat
             ray.shutdown()
 
 
-class Cluster:
+class Cluster(Spread):
     """Asks processes of the cluster for one batch after another."""
 
     def __init__(self, work: Work, tolerance: int | None) -> None:
         import ray
 
-        self._run = ray.put(Run(uuid.uuid4().hex, work, _versions()))
-        self._batch, self._threads = int(work.settings["batch"]), int(work.settings["threads"])
-        self._tolerance = tolerance
-        self._told = tolerance is not None  # whether it is settled what batches say of the tolerance
-        self._uses: tuple[AdapterUse, ...] = ()
+        super().__init__(int(work.settings["batch"]), tolerance)
+        self._run, self._threads = ray.put(Run(uuid.uuid4().hex, work, _versions())), int(work.settings["threads"])
         gpus = 1 if work.device in ("", "cuda") and ray.cluster_resources().get("GPU") else 0
         needs = {"num_cpus": self._threads, "num_gpus": gpus, "max_retries": RETRIES}
         self._draw, self._redraw = (ray.remote(**needs)(task) for task in (_draw, _redraw))
 
-    def attach(self, uses: Sequence[AdapterUse]) -> None:
-        """The adapters that the next pictures are drawn with; each process reads them for itself."""
-        self._uses = tuple(uses)
-
     def redraw(self, pixels: Any, jobs: Sequence[Job], strength: float, settings: Any) -> Any:
         """Image-to-image, see Base.redraw; by one process."""
-        return _result(self._redraw.remote(self._run, self._uses, (pixels, tuple(jobs), strength, dict(settings))))
+        return self.result(self._redraw.remote(self._run, self._uses, (pixels, tuple(jobs), strength, dict(settings))))
 
-    def draw(self, jobs: Iterable[Job], wanted: Wanted) -> Iterator[list[Picture]]:
-        """Pictures of the wanted jobs, a list for each batch, in the order of the plan whoever is ready first.
-
-        The first batch goes alone where it is not known yet by how much pictures change with the size of a batch: all
-        others tell what it told.
-        Raises MemoryError as on this machine, SynthgenError for a batch whose process dies again and again.
-        """
+    def processes(self) -> int:
+        """For the cluster as it is now."""
         import ray
 
-        waiting: deque[Any] = deque()
-        try:
-            for batch, here in batches(jobs, self._batch, wanted):
-                waiting.append(self._draw.remote(self._run, self._uses, self._tolerance, batch, here))
-                while len(waiting) >= (self._ahead() if self._told else 1):
-                    yield self._drawn(waiting.popleft())
-            while waiting:
-                yield self._drawn(waiting.popleft())
-        finally:
-            for task in waiting:
-                ray.cancel(task)
+        return int(ray.cluster_resources().get("CPU", 1)) // self._threads
 
-    def _ahead(self) -> int:
-        """How many batches may be on their way, for the cluster as it is now."""
+    def send(self, batch: list[Job], wanted: set[str]) -> Any:
+        """As a task."""
+        return self._draw.remote(self._run, self._uses, self._tolerance, batch, wanted)
+
+    def result(self, ticket: Any) -> Any:
+        """What a task gives."""
+        return _result(ticket)
+
+    def drop(self, ticket: Any) -> None:
+        """Cancel the task."""
         import ray
 
-        return max(1, AHEAD * (int(ray.cluster_resources().get("CPU", 1)) // self._threads))
-
-    def _drawn(self, task: Any) -> list[Picture]:
-        pictures, self._tolerance = _result(task)
-        self._told = True
-        return list(pictures)
+        ray.cancel(ticket)
 
 
 def _result(task: Any) -> Any:
