@@ -18,7 +18,7 @@ from synthgen.types import Rights
 __all__ = ["Identity", "Size", "Weights", "choose", "family", "find", "license_of", "names", "rights_of", "rights_told"]
 
 EMBEDDED = "mini"
-FILES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin")
+FILES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin", ".gguf")
 
 
 def family(name: str) -> Any:
@@ -117,6 +117,11 @@ def _of_file(file: Path) -> Any:
     """The family whose single file this is. Raises RequestError: not there, a pickle, or of no family here."""
     if not file.is_file():
         raise RequestError(f"there is no file '{file}'. Nothing was loaded.")
+    if file.suffix == ".gguf":
+        raise RequestError(
+            f"--base {file.name} holds weights in few bits as GGUF, which are not read here. Take the safetensors file "
+            "of whole weights, and --memory 8bit or 4bit. Nothing was loaded."
+        )
     if file.suffix != FILES[0]:
         raise RequestError(f"--base {file.name} is a pickle and can run code as it is read; wanted .safetensors.")
     tensors = model_folder.headers([file])

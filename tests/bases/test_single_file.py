@@ -83,6 +83,9 @@ def test_a_file_without_settings_a_pickle_and_a_stranger_are_refused_by_name(
     (tmp_path / "old.ckpt").write_bytes(b"x")
     told = synthgen("generate", "--count", 1, "--no-adapter", "--base", tmp_path / "old.ckpt")
     assert told.code == 2 and "is a pickle" in told.err
+    (tmp_path / "old.gguf").write_bytes(b"GGUF")
+    with pytest.raises(RequestError, match="few bits as GGUF, which are not read here"):
+        bases.find(str(tmp_path / "old.gguf"))
     (stranger,) = (single.parent.parent / f"toy-{bases.find(str(single))[0].name}").glob("vae/*.safetensors")
     with pytest.raises(RequestError, match="no single-file base that is known"):
         bases.find(str(stranger))
@@ -113,6 +116,20 @@ def test_what_is_made_of_a_transformer_in_one_file_is_what_diffusers_makes_of_it
     save_file(first, tmp_path / "mine.safetensors")
     ours = _one_file.tensors(tmp_path / "mine.safetensors", family.FIRST, shapes, torch.float32)
     assert {*ours} == {*values} and all(torch.equal(ours[key], values[key]) for key in values)
+
+
+def test_whole_weights_in_8_bits_are_read_as_the_numbers_that_they_are(tmp_path: Path) -> None:
+    family, shapes = (
+        bases.family("qwen_image"),
+        {"txt_norm.weight": (4,), "transformer_blocks.0.img_mod.1.weight": (6, 4)},
+    )
+    small = {name: torch.randn(shape).to(torch.float8_e4m3fn) for name, shape in shapes.items()}
+    file = tmp_path / "mine.safetensors"
+    save_file({f"model.diffusion_model.{name}": value for name, value in small.items()}, file)
+    held = model_folder.headers([file])
+    assert family.claims_file(held) and _one_file.misfit(family.FIRST, shapes, held) == ""
+    found = _one_file.tensors(file, family.FIRST, shapes, torch.bfloat16)
+    assert all(torch.equal(found[name], value.to(torch.bfloat16)) for name, value in small.items())
 
 
 def test_a_transformer_in_one_file_brings_the_licence_of_the_parts_beside_it_and_counts_as_its_folder(
