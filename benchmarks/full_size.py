@@ -2,6 +2,7 @@
 
     python benchmarks/full_size.py --base sdxl --base sd35-medium --base flux2-klein-base-4b
     python benchmarks/full_size.py --toy --base sdxl        on a processor, with a toy; nothing is kept
+    python benchmarks/full_size.py --page                   benchmarks/full_size.md, from what was measured last
 
 For each base and mode, in a process of its own: 50 steps of training a LoRA at 1024 px and 16 pictures of 4 steps, with
 seconds, the peak of torch's allocator and, beside it, what `synthgen show base` estimates. No weight is downloaded: the
@@ -24,6 +25,8 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "full_size.json"
+PAGE = ROOT / "benchmarks" / "full_size.md"
+BASES = ("sdxl", "sd35-medium", "flux2-klein-base-4b")
 MODES = ("half", "lean", "8bit", "4bit", "offload", "group")
 STEPS, PICTURES, DRAWING = 50, 16, 4
 
@@ -203,15 +206,19 @@ def main() -> None:
     parser.add_argument("--base", action="append", choices=sorted(PARTS), help="may repeat")
     parser.add_argument("--mode", action="append", choices=MODES, help="may repeat; all of them where none is named")
     parser.add_argument("--toy", action="store_true", help="on a processor, with toys of the tests")
+    parser.add_argument("--page", action="store_true", help="write benchmarks/full_size.md, measure nothing")
     parser.add_argument("--out", type=Path, default=RESULTS)
     parser.add_argument("--one", type=Path, help=argparse.SUPPRESS)  # a process for one base and mode writes here
     given = parser.parse_args()
+    if given.page:
+        PAGE.write_text(page(), encoding="utf-8")
+        return
     import torch
 
     if not given.toy and not torch.cuda.is_available():
         print("there is no accelerator here; --toy shows that the program works", file=sys.stderr)
         sys.exit(2)
-    names, modes = given.base or ["sdxl", "sd35-medium", "flux2-klein-base-4b"], given.mode or MODES
+    names, modes = given.base or BASES, given.mode or MODES
     if given.one:
         toy = toy_of(names[0]) if given.toy else None
         given.one.write_text(json.dumps(measured(names[0], modes[0], toy)))
@@ -231,6 +238,46 @@ def main() -> None:
         kept = {"date": f"{datetime.now(UTC):%Y-%m-%d}", "device": torch.cuda.get_device_name(), "versions": used}
         kept["rows"] = rows
         given.out.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
+
+
+NOT_RUN = "not run"
+HEAD = """# Bases at full size
+
+Made by `python benchmarks/full_size.py --page`. Random weights, 1024 px, an adapter of the family's own rank and batch;
+memory in GB as the formula of `synthgen show base` estimates it and, beside it, the peak of torch's allocator.
+
+| base | mode | training, estimate | peak | steps/s | drawing, estimate | peak | pictures/s |
+| --- | --- | --- | --- | --- | --- | --- | --- |
+"""
+
+
+def page() -> str:
+    """The table: what is estimated, and what was measured or was not run."""
+    from synthgen import base_needs, bases
+    from synthgen.memory_modes import MODES as KNOWN
+
+    kept = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {"rows": []}
+    found = {(row["base"], row["mode"]): row for row in kept["rows"]}
+    lines = []
+    for name in BASES:
+        family, weights = bases.names()[name]
+        need = base_needs.published(family, weights.size)
+        for mode in MODES:
+            row = found.get((name, mode), {})
+            trains, draws = (
+                need.bytes(mode, family.SIDE, batch, train) / 1e9
+                for batch, train in ((family.BATCH, True), (family.SETTINGS["batch"], False))
+            )
+            measured = {
+                key: f"{row[key]:.2f}" if key in row else NOT_RUN
+                for key in ("train_gb", "steps_per_s", "draw_gb", "pictures_per_s")
+            }
+            waits = KNOWN[mode].offload
+            train_cells = ["-"] * 3 if waits else [f"{trains:.2f}", measured["train_gb"], measured["steps_per_s"]]
+            cells = [name, mode, *train_cells, f"{draws:.2f}", measured["draw_gb"], measured["pictures_per_s"]]
+            lines.append(f"| {' | '.join(cells)} |")
+    measured_on = f"Measured {kept['date']} on {kept['device']}." if found else "It has not been run on an accelerator."
+    return HEAD + "\n".join(lines) + f"\n\n{measured_on}\n"
 
 
 def toy_of(name: str) -> Path:

@@ -88,6 +88,12 @@ def test_what_passes_through_is_as_much_as_is_estimated(name: str, tmp_path: Pat
         assert 0.5 * trained < seen.most < 1.1 * trained, (memory, seen.most, trained)
 
 
+def test_the_table_of_full_sizes_is_what_was_estimated_and_measured() -> None:
+    made = full_size()
+    assert made.PAGE.read_text(encoding="utf-8") == made.page(), "python benchmarks/full_size.py --page"
+    assert made.RESULTS.is_file() or made.NOT_RUN in made.page()
+
+
 # base -> its presets on cards of 24 and 12 GB: mode, px, batch
 PRESETS = {
     "sd15": (("full", 512, 4), ("half", 512, 4)),
