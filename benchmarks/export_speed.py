@@ -11,6 +11,7 @@ the pictures once, whatever a format writes beside them, and starts after the li
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import platform
@@ -104,23 +105,38 @@ def measured(run: Path, name: str, place: Path) -> dict[str, float]:
         return found
 
 
+def kept(path: Path, count: int) -> dict[str, Any]:
+    """The figures of a file that were taken with as many pictures."""
+    told: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
+    return dict(told["formats"]) if told.get("pictures") == count else {}
+
+
 def main() -> None:
     """Parse, run, print, keep."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=10_000, help="pictures in the run")
     parser.add_argument("--out", type=Path, default=RESULTS, help="where the figures go")
+    parser.add_argument("--only", nargs="*", default=(), help="these formats; figures of the others stay as they are")
+    parser.add_argument("--place", type=Path, help="where the runs are drawn, and found again by the next command")
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        place = Path(folder)
+    with contextlib.ExitStack() as stack:
+        place = given.place or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         os.environ["SYNTHGEN_HOME"] = str(place / "home")
         few = max(10, given.count // 10)
         for name, count in (("few", few), ("many", given.count)):
             make_run(place / name, count)
         size = sum(path.stat().st_size for path in (place / "many" / "images").iterdir())
-        rows: dict[str, Any] = {}
-        for name in (COPY, *rooms.members("exporters")):
+        figures: dict[str, Any] = {
+            "command": f"python benchmarks/export_speed.py --count {given.count}",
+            "date": datetime.now(UTC).date().isoformat(),
+            "machine": f"{platform.machine()}, {os.cpu_count()} cores, load average {os.getloadavg()[0]:.1f}",
+            "pictures": given.count,
+            "megabytes": round(size / 1e6, 1),
+            "formats": kept(given.out, given.count) if given.only else {},
+        }
+        for name in given.only or (COPY, *rooms.members("exporters")):
             small, large = (measured(place / run, name, place) for run in ("few", "many"))
-            rows[name] = {
+            figures["formats"][name] = {
                 "mb_per_s": round(size / 1e6 / large["seconds"], 1),
                 "mb_per_cpu_s": round(size / 1e6 / large["cpu_seconds"], 1),
                 "loaded_mb": round(large["loaded_mb"]),
@@ -128,17 +144,9 @@ def main() -> None:
                 f"peak_mb_of_{few}": round(small["peak_mb"]),
                 "kb_a_picture": round(1024 * (large["peak_mb"] - small["peak_mb"]) / (given.count - few), 1),
             }
-            print(f"{name:12} {rows[name]}", file=sys.stderr)
-        figures = {
-            "command": f"python benchmarks/export_speed.py --count {given.count}",
-            "date": datetime.now(UTC).date().isoformat(),
-            "machine": f"{platform.machine()}, {os.cpu_count()} cores, load average {os.getloadavg()[0]:.1f}",
-            "pictures": given.count,
-            "megabytes": round(size / 1e6, 1),
-            "formats": rows,
-        }
-    given.out.parent.mkdir(parents=True, exist_ok=True)
-    given.out.write_text(json.dumps(figures, indent=2) + "\n")
+            print(f"{name:12} {figures['formats'][name]}", file=sys.stderr)
+            given.out.parent.mkdir(parents=True, exist_ok=True)
+            given.out.write_text(json.dumps(figures, indent=2) + "\n")
     print(json.dumps(figures, indent=2))
 
 

@@ -127,6 +127,32 @@ def faithful() -> Iterator[Checked]:
             yield Checked(key, name, "worse than real", told, item.beyond_null)
 
 
+def dealt() -> Iterator[Checked]:
+    """The measures of fidelity, class by class, of classes that lie apart: as they are, and labels dealt out anew."""
+    import numpy as np
+
+    def kind(seed: int, anew: bool) -> Features:
+        rng = np.random.default_rng(seed)
+        labels = np.arange(COUNT) % 2
+        values = rng.normal(size=(COUNT, 8)) + 4 * labels[:, None]
+        return Features(values, np.arange(COUNT), np.asarray(CLASSES)[rng.permutation(labels) if anew else labels])
+
+    for anew in (False, True):
+        found = fidelity.measure(kind(1, False), kind(2, anew), "drawn", "0" * 64)
+        parts = {"all": (found.measures, False)}
+        parts |= {f"class {name}": (measures, anew) for name, measures in found.per_class.items()}
+        for name, (measured, wanted) in parts.items():
+            for key in ("FD", "KD", "precision", "coverage"):
+                item = next(item for named, item in measured.items() if named.partition("(")[0] == key)
+                yield Checked(
+                    key,
+                    f"{name}, {'labels dealt out anew' if anew else 'classes that lie apart'}",
+                    "worse than real" if wanted else "not worse than real",
+                    f"{item.estimate.value:.3g} beside {item.null_low:.3g} to {item.null_high:.3g}",
+                    item.beyond_null is wanted,
+                )
+
+
 def copied() -> Iterator[Checked]:
     """Real pictures among the synthetic ones, saved again, and none."""
     import io
@@ -290,4 +316,4 @@ def _interval(item: accuracy.Estimate) -> str:
     return f"{item.value:.3f} [{item.low:.3f}, {item.high:.3f}]{null}"
 
 
-PARTS = (definitions, faithful, copied, judged, ranked, helpful, unreadable)
+PARTS = (definitions, faithful, dealt, copied, judged, ranked, helpful, unreadable)

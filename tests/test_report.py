@@ -172,3 +172,38 @@ def test_it_fits_a_phone_and_paper(page: Any, tmp_path: Path) -> None:
     assert page.locator("#pictures figure").first.is_visible()
     paper = page.pdf(path=tmp_path / "report.pdf", format="A4")
     assert paper.startswith(b"%PDF") and len(re.findall(rb"/Type\s*/Page\b", paper)) >= 3
+
+
+def test_what_is_folded_opens_by_keyboard_and_is_whole_on_paper(page: Any) -> None:
+    folded = page.locator("details:not([open])")
+    assert folded.count() > 0
+    first = folded.first.locator("summary")
+    inside = folded.first.locator("table, figure, fieldset").first
+    assert inside.is_hidden()
+    first.focus()
+    page.keyboard.press("Enter")
+    assert page.locator("details:not([open])").count() < page.locator("details").count()
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert page.locator("details:not([open])").count() == 0
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert page.locator("details:not([open])").count() > 0
+
+
+def test_keypoints_are_no_label_to_map_or_to_filter_by(two_runs: tuple[Path, Path]) -> None:
+    from synthgen.report import facts, pictures
+
+    run = two_runs[0]
+    told = facts.of_run(run)
+    assert "keypoints" not in {*told.labels, *told.many_valued}
+    assert all("keypoints" not in (item.rows, item.columns) for item in told.coverage)
+    shown = pictures([run], "")
+    assert len(shown) == told.made and all("keypoints" not in item.labels for item in shown)
+    assert all("pose" in item.labels for item in shown)
+
+
+def test_pictures_got_wrong_are_filtered_by_every_label(page: Any) -> None:
+    wrong = page.locator("#wrong-0")
+    assert [wrong.get_by_role("group", name=name).count() for name in ("truth", "taken for", "tone")] == [1, 1, 1]
+    whole = wrong.locator("figure:visible").count()
+    wrong.get_by_role("group", name="tone").get_by_label(re.compile("dark")).click()
+    assert 0 < wrong.locator("figure:visible").count() < whole

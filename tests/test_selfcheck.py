@@ -50,6 +50,8 @@ def constant(**values: float) -> Callable[..., dict[str, float]]:
         (selfcheck.faithful, fidelity, "frechet", lambda one, other: 1.0, {"FD"}),
         (selfcheck.faithful, fidelity, "neighbourhoods", constant(), {"precision", "recall", "density", "coverage"}),
         (selfcheck.faithful, fidelity, "vendi", lambda values: 3.0, {"vendi"}),
+        (selfcheck.dealt, fidelity, "frechet", lambda one, other: 1.0, {"FD"}),
+        (selfcheck.dealt, fidelity, "neighbourhoods", constant(), {"precision", "coverage"}),
         (selfcheck.copied, leakage, "NEAR", 0.9, {"leakage"}),
         (selfcheck.judged, answers, "accuracy", lambda said, weights: np.full(len(weights), 0.9), {"accuracy"}),
         (selfcheck.judged, answers, "calibration_error", lambda said, weights: np.zeros(len(weights)),

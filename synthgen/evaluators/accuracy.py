@@ -7,6 +7,7 @@ real it is the difference between two disjoint parts of the real set, at equal s
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -259,9 +260,19 @@ def usable_axes(columns: Mapping[str, np.ndarray]) -> tuple[list[str], dict[str,
             left_out[axis] = "one value only"
         elif several > MOST_VALUES:
             left_out[axis] = f"{several} different values; at most {MOST_VALUES} make cells"
+        elif all(map(_measurement, set(np.unique(values)) - {""})):
+            left_out[axis] = "numbers with a fraction, which make no cells"
         else:
             axes.append(axis)
     return axes, left_out
+
+
+def _measurement(text: str) -> bool:
+    """Whether a value is a number such as 0.41, and not a grade such as 3."""
+    try:
+        return "." in text and math.isfinite(float(text))
+    except ValueError:
+        return False
 
 
 def _enough(item: Answers, mine: np.ndarray) -> bool:

@@ -13,6 +13,7 @@ from typing import Any
 
 from synthgen import labelled_set, store
 from synthgen.errors import RequestError
+from synthgen.labelled_set import NO_LABELS
 from synthgen.ledger import write_whole
 from synthgen.report import facts, page, schema
 from synthgen.report.gallery import MOST, Shown, chosen
@@ -64,8 +65,9 @@ def write(place: Path, name: str, folders: Sequence[Path], found: Mapping[str, A
     }
     document = plain(document)
     by_name = {folder.resolve().name: folder for folder in folders}
-    shown = pictures(folders, found["label"] if found else "")
-    html = page.page(document, shown, _wrong(document["evaluation"], by_name), by_name)
+    whole = pictures(folders, found["label"] if found else "")
+    shown = chosen(whole, (found["label"] if found else "") or "category", MOST)
+    html = page.page(document, shown, _wrong(document["evaluation"], by_name, whole), by_name)
     for file, content in ((TYPES, schema.schema(SCHEMA)), (name, document)):
         write_whole(place / file, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
     write_whole(place / PAGE, html.encode())
@@ -73,19 +75,20 @@ def write(place: Path, name: str, folders: Sequence[Path], found: Mapping[str, A
 
 
 def pictures(folders: Sequence[Path], label: str) -> list[Shown]:
-    """The gallery: at most so many of all sets, each label as often as another, with what was asked for."""
+    """Every picture of all sets, with what was asked for."""
     whole: list[Shown] = []
     for folder in folders:
         name = folder.resolve().name
         if (folder / store.ABOUT).is_file():
             for line in store.read(folder):
                 lineage = line["lineage"]
-                labels = {"category": str(lineage["job"].get("category", "")), **lineage["requested"], "run": name}
+                asked = {key: value for key, value in lineage["requested"].items() if key not in NO_LABELS}
+                labels = {"category": str(lineage["job"].get("category", "")), **asked, "run": name}
                 whole.append(Shown(folder / str(line["file_name"]), str(lineage["prompt"]), labels))
         else:
             for item in labelled_set.read(folder, label).pictures:
                 whole.append(Shown(item.path, item.label, {label or "label": item.label, **item.labels, "run": name}))
-    return chosen(whole, label or "category", MOST)
+    return whole
 
 
 def plain(value: Any) -> Any:
@@ -119,17 +122,24 @@ def _evaluation(folder: Path, folders: Sequence[Path]) -> Mapping[str, Any]:
     return dict(found)
 
 
-def _wrong(found: Mapping[str, Any] | None, folders: Mapping[str, Path]) -> dict[str, list[Shown]]:
+def _wrong(
+    found: Mapping[str, Any] | None, folders: Mapping[str, Path], whole: Sequence[Shown]
+) -> dict[str, list[Shown]]:
     """Classifier -> the pictures that it got wrong and that the page shows; those that are gone are left out."""
     if found is None:
         return {}
+    labels = {item.path: item.labels for item in whole}
     shown: dict[str, list[Shown]] = {}
     for name, judged in found["classifiers"].items():
         shown[name] = [
             Shown(
                 folders[item["run"]] / item["file"],
                 f"{item['truth']}, taken for {item['choice']} ({item['score']:.2f})",
-                {"truth": item["truth"], "taken for": item["choice"]},
+                {
+                    **labels.get(folders[item["run"]] / item["file"], {}),
+                    "truth": item["truth"],
+                    "taken for": item["choice"],
+                },
             )
             for item in judged["failures"]
             if item["run"] in folders and (folders[item["run"]] / item["file"]).is_file()

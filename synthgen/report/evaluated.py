@@ -12,7 +12,7 @@ from synthgen.evaluators.utility import AREA
 from synthgen.report import figures
 from synthgen.report.gallery import Shown, gallery
 from synthgen.report.table import faithful_parts, ranked_parts
-from synthgen.report.wording import number, section, table
+from synthgen.report.wording import fold, number, section, table
 
 _Found = Mapping[str, Any]
 
@@ -91,16 +91,22 @@ def fidelity(several: Sequence[_Found]) -> str:
         return ""
     inner = ""
     for found in several:
-        rows = [
-            (escape(part), escape(metric), number(item["estimate"]), _beside(item))
+        rows = {
+            part: [
+                (escape(part), escape(metric), number(item["estimate"]), _beside(item))
+                for metric, item in measures.items()
+            ]
             for part, measures in faithful_parts(found).items()
-            for metric, item in measures.items()
-        ]
+        }
+        heads, whole = ("part", "measure", "value", "real against real"), rows.pop("all")
         inner += f"<h3>As {escape(found['extractor'])} sees it</h3>" + table(
             f"{found['features']} features, {found['real']} real and {found['synthetic']} synthetic pictures, "
             f"{found['size']} in each part",
-            ("part", "measure", "value", "real against real"), rows,
+            heads, whole,
         )  # fmt: skip
+        classes = [row for several in rows.values() for row in several]
+        if classes:
+            inner += fold("Class by class", table(f"Class by class, as {found['extractor']} sees it", heads, classes))
     return section(
         "fidelity", "Faithful and varied?", inner,
         "Distances are better when lower, the rest when higher; a value is called worse than real only where real "
@@ -142,7 +148,7 @@ def classifier(place: int, name: str, found: _Found, wrong: Sequence[Shown], of:
         for metric in found["synthetic"]["overall"]
     ]
     apart = [
-        (escape(key), number(item["difference"]), "<b>beyond</b>" if item["beyond_null"] else "within")
+        (_plain(key), number(item["difference"]), "<b>beyond</b>" if item["beyond_null"] else "within")
         for key, item in found["difference"].items()
     ]
     parts = [
@@ -154,7 +160,7 @@ def classifier(place: int, name: str, found: _Found, wrong: Sequence[Shown], of:
         _curves(sides),
         *(_cells(side, judged, found["classes"]) for side, judged in sides.items()),
         f"<h3>Got wrong</h3><p>{len(wrong)} of {of} synthetic pictures that it got wrong, the surest first.</p>",
-        gallery(f"wrong-{place}", wrong, ("truth", "taken for")),
+        gallery(f"wrong-{place}", wrong, ("truth", "taken for", *_widest(found["synthetic"]))),
     ]
     return section(f"classifier-{place}", escape(name), "".join(parts))
 
@@ -193,18 +199,45 @@ def _cells(side: str, judged: _Found, classes: Sequence[str]) -> str:
         + figures.heat("Truth down, choice across", classes, classes, judged["confusion"])
     )
     rows = []
-    for axis, cells in judged["subgroups"].items():
-        rows += [(f"{escape(axis)} {escape(value)}", number(item), "") for value, item in cells.items()]
-        gap = judged["gaps"].get(axis)
-        rows.append(
-            (f"{escape(axis)}: worst {escape(gap['worst'])}, best {escape(gap['best'])}", number(gap["difference"]),
-             f"{gap['p']:.3g}")
-            if gap
-            else (f"{escape(axis)}", "too few cells to compare", "")
-        )  # fmt: skip
+    for axis in _widest(judged):
+        cells, gap = judged["subgroups"][axis], judged["gaps"].get(axis)
+        if gap:
+            rows.append((f"{_plain(axis)}: worst {escape(gap['worst'])}, best {escape(gap['best'])}",
+                         number(gap["difference"]), f"{gap['p']:.3g}"))  # fmt: skip
+        rows += [(f"{_plain(axis)} {escape(value)}", number(item), "") for value, item in cells.items()
+                 if item["value"] is not None]  # fmt: skip
+        if few := {value: item for value, item in cells.items() if item["value"] is None}:
+            rows.append((f"{_plain(axis)} {', '.join(escape(value) for value in few)}", _refused(few), ""))
     if rows:
-        text += table("Accuracy by subgroup, and from best to worst", ("cell", "accuracy, or apart", "p"), rows)
+        caption = f"Accuracy by subgroup on {side} pictures, the widest gaps from best to worst first"
+        text += fold(
+            f"Accuracy by subgroup: {len(judged['gaps'])} of {len(judged['subgroups'])} labels have cells to compare",
+            table(caption, ("cell", "accuracy, or apart", "p"), rows),
+            bool(judged["gaps"]),
+        )
     return text
+
+
+def _widest(judged: _Found) -> list[str]:
+    """The axes, those with the widest gap first, and then those that have none."""
+    gaps = judged["gaps"]
+    return sorted(
+        judged["subgroups"],
+        key=lambda axis: (axis not in gaps, -gaps[axis]["difference"]["value"] if axis in gaps else 0, axis),
+    )
+
+
+def _refused(cells: _Found) -> str:
+    """Why none of these cells is judged, in few words."""
+    if len(cells) == 1:
+        return number(next(iter(cells.values())))
+    sizes = sorted(item["n"] for item in cells.values())
+    why = sorted({item["reason"].rpartition("; ")[2] for item in cells.values()})
+    return f"not judged: {sizes[0]} to {sizes[-1]} pictures in each; {escape('; '.join(why))}"
+
+
+def _plain(name: str) -> str:
+    return escape(name.replace("_", " "))
 
 
 def _beside(item: _Found) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 from synthgen import file_hash, store
 from synthgen.gates.label import agrees
 from synthgen.intervals import Estimate, proportion
+from synthgen.labelled_set import NO_LABELS
 from synthgen.ledger import Ledger
 from synthgen.provenance import lineage_id
 
@@ -85,7 +86,7 @@ def of_run(folder: Path) -> RunFacts:
              for line in lines]  # fmt: skip
     axes = {
         axis: Counter(str(row.get(axis, "")) for row in asked)
-        for axis in sorted({key for row in asked for key, value in row.items() if value})
+        for axis in sorted({key for row in asked for key, value in row.items() if value and key not in NO_LABELS})
     }
     few = {axis: dict(sorted(values.items())) for axis, values in axes.items() if len(values) <= MOST_VALUES}
     reasons = Counter(f"{gate}: {why}" for line in rejections for gate, why in line.get("reasons", {}).items())

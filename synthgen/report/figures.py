@@ -13,7 +13,7 @@ COLOURS = ("var(--one)", "var(--two)")
 def square(title: str, across: str, up: str, inner: str, low: float = 0.0) -> str:
     """A square from `low` to 1 both ways, with its diagonal."""
     return (
-        f'<svg viewBox="0 0 {SIDE + EDGE + 20} {SIDE + EDGE + 5}" role="img" aria-label="{escape(title)}">'
+        f'<svg viewBox="0 -4 {SIDE + EDGE + 20} {SIDE + EDGE + 9}" role="img" aria-label="{escape(title)}">'
         f"<title>{escape(title)}</title>"
         f'<path class="axis" d="M{EDGE} 10V{SIDE + 10}H{EDGE + SIDE}"/>'
         f'<path class="axis" stroke-dasharray="4" d="M{EDGE} {SIDE + 10}L{EDGE + SIDE} 10"/>{inner}'

@@ -11,9 +11,11 @@ from html import escape
 from pathlib import Path
 
 from synthgen.classifiers import decoded
+from synthgen.report.wording import fold
 
 SIDE_PX, MOST, PER_CELL = 112, 120, 6
-MOST_AXES, MOST_VALUES = 6, 12
+MOST_AXES, MOST_VALUES = 14, 12
+IN_SIGHT = 3  # filters that are not folded
 SCRIPT = """
 for (const gallery of document.querySelectorAll('.gallery')) {
   const told = gallery.querySelector('output'), shown = [...gallery.querySelectorAll('figure')];
@@ -30,6 +32,12 @@ for (const gallery of document.querySelectorAll('.gallery')) {
   gallery.querySelector('.filters').hidden = false;
   filter();
 }
+let folded = [];
+addEventListener('beforeprint', () => {
+  folded = [...document.querySelectorAll('details:not([open])')];
+  for (const part of folded) part.open = true;
+});
+addEventListener('afterprint', () => { for (const part of folded) part.open = false; });
 """
 
 
@@ -64,7 +72,8 @@ def gallery(name: str, pictures: Sequence[Shown], axes: Iterable[str] = ()) -> s
         return "<p>No picture.</p>"
     values = {axis: Counter(item.labels.get(axis, "") for item in pictures) for axis in axes or _axes(pictures)}
     useful = [axis for axis, found in values.items() if 1 < len(found) <= MOST_VALUES][:MOST_AXES]
-    fields = "".join(_filter(f"{name}-{place}", place, axis, values[axis]) for place, axis in enumerate(useful))
+    filters = [_filter(f"{name}-{place}", place, axis, values[axis]) for place, axis in enumerate(useful)]
+    fields = "".join(filters[:IN_SIGHT]) + fold("More filters", "".join(filters[IN_SIGHT:]))
     figures = "".join(_figure(item, useful) for item in pictures)
     return (
         f'<div class="gallery" id="{name}"><div class="filters" hidden>{fields}'

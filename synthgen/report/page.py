@@ -35,6 +35,8 @@ fieldset { border: 1px solid var(--line); border-radius: 6px; margin: .3rem 0; p
 fieldset label { margin-right: .9rem; display: inline-block; } legend { font-weight: 600; font-size: .85rem; }
 .pictures { grid-template-columns: repeat(auto-fill, minmax(7rem, 1fr)); margin-top: .6rem; }
 [hidden] { display: none; }
+.pictures figcaption { white-space: normal; display: -webkit-box; -webkit-box-orient: vertical; -webkit-line-clamp: 3; }
+details { margin: .6rem 0 1.2rem; } summary { cursor: pointer; font-weight: 600; font-size: .9rem; }
 abbr { text-decoration: none; border-bottom: 1px dotted var(--soft); }
 @media print { nav, .filters, .skip { display: none; } body { max-width: none; margin: 0; font-size: 10pt; color: #000;
   background: #fff; } figure, tr, svg, h2, h3 { break-inside: avoid; } h2, h3, caption { break-after: avoid; }

@@ -9,7 +9,7 @@ from typing import Any
 
 from synthgen.report import figures
 from synthgen.report.gallery import Shown, gallery
-from synthgen.report.wording import bullets, number, section, table
+from synthgen.report.wording import bullets, fold, number, section, table
 
 _Facts = Mapping[str, Any]
 MARKS = {True: "passed", False: "FAILED", None: "not known"}
@@ -24,29 +24,34 @@ def validity(runs: Sequence[_Facts]) -> str:
              f"{MARKS[check['passed']]}</span>", escape(check["detail"]))
             for check in facts["checks"]
         ]  # fmt: skip
-        inner += table(
+        passed = sum(check["passed"] is True for check in facts["checks"])
+        told = table(
             f"{facts['name']}: {facts['made']} of {facts['count']} pictures, plan {facts['plan']}, "
             f"{facts['rejected']} tries rejected by gates",
             ("check", "result", "detail"), rows,
         )  # fmt: skip
         if facts["rejections"]:
-            inner += bullets(f"{reason} ({times})" for reason, times in facts["rejections"].items())
+            told += bullets(f"{reason} ({times})" for reason, times in facts["rejections"].items())
+        inner += fold(f"{facts['name']}: {passed} of {len(rows)} checks passed", told, passed < len(rows))
     return section("validity", "Is it valid?", inner, "Passed or failed; how good the pictures are stands below.")
 
 
 def labels(runs: Sequence[_Facts]) -> str:
     """What was asked for beside what was read, axis by axis."""
-    rows = [
-        (escape(facts["name"]), escape(axis), number(estimate), escape(facts["read_by"]))
-        for facts in runs
-        for axis, estimate in facts["agreement"].items()
-    ]
-    if not rows:
+    axes = sorted({axis for facts in runs for axis in facts["agreement"]})
+    if not axes:
         return section("labels", "Labels as asked?", "<p>Not measured: no gate read labels from these pictures.</p>")
+    rows = [
+        (escape(axis), *(number(facts["agreement"][axis]) if axis in facts["agreement"] else "" for facts in runs))
+        for axis in axes
+    ]
+    readers = ", ".join(sorted({facts["read_by"] for facts in runs if facts["read_by"]}))
     return section(
         "labels", "Labels as asked?",
-        table("Share of pictures in which the label that was asked for is read", ("run", "label", "share", "read by"),
-              rows),
+        table(
+            f"Share of pictures in which the label that was asked for is read by {readers}",
+            ("label", *(escape(facts["name"]) for facts in runs)), rows,
+        ),
         "The null is the share that would agree if the readings were dealt out anew.",
     )  # fmt: skip
 
@@ -55,17 +60,20 @@ def coverage(runs: Sequence[_Facts]) -> str:
     """How many pictures stand in every cell of the labels asked for."""
     inner = ""
     for facts in runs:
+        maps = ""
         for item in facts["coverage"]:
-            inner += figures.heat(
+            maps += figures.heat(
                 f"{facts['name']}: {item['rows']} down, {item['columns']} across", item["row_values"],
                 item["column_values"], item["cells"],
             )  # fmt: skip
+        inner += fold(f"{facts['name']}: pictures in every cell of two labels", maps, facts is runs[0])
         told = [
             (escape(axis), ", ".join(f"{escape(value) or 'none'} {times}" for value, times in values.items()))
             for axis, values in facts["labels"].items()
         ]
         told += [(escape(axis), f"{several} different values") for axis, several in facts["many_valued"].items()]
-        inner += table(f"{facts['name']}: every label asked for", ("label", "pictures"), told)
+        every = f"{facts['name']}: every label asked for"
+        inner += fold(every, table(every, ("label", "pictures"), told))
     return section("coverage", "What is covered?", inner)
 
 
@@ -122,7 +130,8 @@ def origin(runs: Sequence[_Facts]) -> str:
     inner = ""
     for facts in runs:
         rows = [(escape(key), _told(value)) for key, value in facts["origin"].items()]
-        inner += table(f"{facts['name']}, made {facts['created']}", ("what", "which"), rows)
+        made = f"{facts['name']}, made {facts['created']}"
+        inner += fold(made, table(made, ("what", "which"), rows))
     return section(
         "origin", "Origin", inner,
         "The same stands in every picture and in records.jsonl; <code>synthgen verify</code> checks it.",

@@ -37,6 +37,13 @@ def table(caption: str, heads: Sequence[str], rows: Iterable[Sequence[str]], kin
     )
 
 
+def fold(summary: str, inner: str, unfolded: bool = False) -> str:
+    """What is looked up and not read through: folded on the screen, whole on paper."""
+    return (
+        f"<details{' open' if unfolded else ''}><summary>{escape(summary)}</summary>{inner}</details>" if inner else ""
+    )
+
+
 def section(name: str, title: str, inner: str, lead: str = "") -> str:
     """A part of the page under its own heading; `name` is what the contents point at."""
     lead = f"<p>{lead}</p>" if lead else ""

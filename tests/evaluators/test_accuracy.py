@@ -117,3 +117,22 @@ def test_cells_that_are_alike_are_still_two_and_their_difference_is_uncertain() 
     gap = accuracy.judge(Answers(("a", "b"), np.zeros(120, dtype=int), scores, np.arange(120), cells)).gaps["tone"]
     assert (gap.worst, gap.best, gap.difference.value) == ("dark", "light", 0)
     assert gap.difference.low is not None and gap.difference.low < 0 < (gap.difference.high or 0) and gap.p == 1
+
+
+def test_measurements_make_no_cells_and_grades_do() -> None:
+    columns = {"blur": np.array(["0.41", "0.85", "1.84"]), "severity": np.array(["0", "1", "3"])}
+    axes, left_out = accuracy.usable_axes(columns)
+    assert axes == ["severity"] and "fraction" in left_out["blur"]
+
+
+def test_a_column_that_says_the_class_again_is_no_subgroup() -> None:
+    from pathlib import Path
+
+    from synthgen import evaluation_parts
+    from synthgen.types import LabelledPicture
+
+    pictures = [
+        LabelledPicture(Path(f"{at}.png"), label, "", str(at), {"folder": label, "tone": tone})
+        for at, (label, tone) in enumerate([("a", "light"), ("b", "dark")])
+    ]
+    assert list(evaluation_parts.answers(("a", "b"), pictures, np.eye(2), True).cells) == ["tone"]
