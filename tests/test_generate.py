@@ -237,9 +237,9 @@ def test_a_run_freezes_what_went_in_and_gives_notice_of_it(trained: Path, toy: P
 
 def test_a_gate_that_knows_the_embedded_base_is_not_asked_about_another(capsys: pytest.CaptureFixture[str]) -> None:
     recipe = replace(recipes.load("apparel"), gates={"blank": "reject", "label": "measure", "pose": "reject"})
-    for base, asked in (("mini", ["blank", "label", "pose"]), ("toy", ["blank"])):
-        ready = SimpleNamespace(recipe=recipe, identity=SimpleNamespace(id=base))
-        assert [name for name, _, _ in generate._judges(ready, SimpleNamespace())] == asked
+    for base, family, asked in (("mini", "mini", ["blank", "label", "pose"]), ("toy", "sd15", ["blank", "safety"])):
+        ready = SimpleNamespace(recipe=recipe, identity=SimpleNamespace(id=base), module=SimpleNamespace(name=family))
+        assert [name for name, _, _ in generate._judges(ready, SimpleNamespace(use="internal"))] == asked
     assert "gate 'pose' is not asked: it knows mini and not base 'toy'." in capsys.readouterr().err
 
 
