@@ -24,7 +24,7 @@ def result(name: str) -> dict[str, Any]:
 
 def block() -> str:
     """The table between the two marks, marks included."""
-    journey, setup, mini = result("journey"), result("setup"), result("mini")
+    journey, setup, mini, export = result("journey"), result("setup"), result("mini"), result("export_speed")
     train, draw = journey["train"], journey["generate"]
     rows = [
         (
@@ -38,6 +38,15 @@ def block() -> str:
             f"{draw['seconds']:.0f} s, {draw['pictures_per_second']:.2f} pictures/s",
             f"{draw['peak_memory_gb']:.1f} GB",
             journey["command"],
+        ),
+        *(
+            (
+                f"{export['pictures']} pictures as {name}".replace("as plain copy", "copied as files"),
+                f"{row['mb_per_cpu_s']:.0f} MB per CPU second",
+                f"{row['peak_mb'] / 1000:.2f} GB",
+                export["command"],
+            )
+            for name, row in export["formats"].items()
         ),
         ("`make setup` on a fresh clone", f"{setup['seconds']:.0f} s", "", setup["command"]),
         *(

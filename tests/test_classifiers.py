@@ -160,9 +160,13 @@ def write_vit(folder: Path) -> Path:
     return folder
 
 
-def test_a_hugging_face_folder_brings_its_classes_and_its_processor(pictures: LabelledSet, tmp_path: Path) -> None:
+def test_a_hugging_face_folder_brings_its_classes_and_its_processor(
+    pictures: LabelledSet, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     folder = write_vit(tmp_path / "vit")
+    capfd.readouterr()
     assert right(open_classifier(str(folder), Options()), pictures)
+    assert "Loading weights" not in capfd.readouterr().err
     (folder / "preprocessor_config.json").unlink()
     found = open_classifier(str(folder), Options())
     assert found.classes == LIKELY and any("mean and std" in remark for remark in found.remarks)

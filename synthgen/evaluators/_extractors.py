@@ -133,7 +133,9 @@ def _hugging_face(folder: Path) -> Extractor:
     """The pooled features of an image model, or of the first token; for CLIP, the projected ones."""
     import torch
     from transformers import AutoImageProcessor, AutoModel
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()  # of weights that are read in no time
     weights = sorted(folder.glob("*.safetensors"))
     if not (folder / "config.json").is_file() or not weights:
         raise RequestError(
