@@ -227,7 +227,8 @@ class Guides:
             steering = pose.prepare(job, self._size, self._own)
             labels, controls = dict(steering.labels), {POSE: steering.control}
         for one in self._conditions:
-            place = _place(one, str(photo[1]["file"])) if photo else job.index % len(one.files)
+            by_name = photo and not one.shown  # which is of this photo; a reference is of another thing
+            place = _place(one, str(photo[1]["file"])) if photo and by_name else job.index % len(one.files)
             made = self.control(one, place, into)
             labels[f"{one.kind}_from"] = one.files[place].name
             told.append(self._told(one, place, made))

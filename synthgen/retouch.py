@@ -109,9 +109,10 @@ def planned(recipe: Recipe, domain: Any, asked: Retouch) -> Recipe:
 
 def check(asked: Retouch, module: Any, identity: Any, conditions: Sequence[guides.Condition]) -> None:
     """Raises RequestError where a base cannot draw into photos, or not along these conditions."""
-    steered = [one.kind for one in conditions if one.files]
-    if any(one.shown for one in conditions):
-        raise RequestError("--reference does not go with --into. Leave one of them out. Nothing was drawn.")
+    steered = [one.kind for one in guides.steering(conditions) if one.files]
+    if (shown := sum(one.shown for one in conditions)) > bool(module.REFERENCE_INTO):
+        most = "at most one" if module.REFERENCE_INTO else "none"
+        raise RequestError(f"--into goes with {most} --reference here, and there are {shown}. Nothing was drawn.")
     what = "a part of a photo" if asked.masked else "a photo"
     if not module.into(asked.masked, 0):
         raise RequestError(f"base '{identity.id}': diffusers has no pipeline of it that draws into {what}.")
@@ -127,7 +128,7 @@ def check(asked: Retouch, module: Any, identity: Any, conditions: Sequence[guide
 
 def posed(asked: Retouch, module: Any, conditions: Sequence[guides.Condition]) -> bool:
     """Whether a base can be shown a skeleton as well, beside these conditions."""
-    return bool(module.into(asked.masked, 1 + sum(bool(one.files) for one in conditions)))
+    return bool(module.into(asked.masked, 1 + sum(bool(one.files) for one in guides.steering(conditions))))
 
 
 def assets(asked: Retouch) -> list[Asset]:

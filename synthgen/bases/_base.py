@@ -215,7 +215,7 @@ class Base(Learner):
         name, more = self._into(along, len(kinds), jobs, settings)
         pipe = self._pipeline(kinds, name)
         options = {**self._options(jobs, settings), **self._steering(kinds, along, settings, bool(name)), **more}
-        options |= self._references(along[0])
+        options |= self._references(along[0], bool(name))
         if name:
             options = accepted(pipe.__call__, options)
         own = pipe.scheduler
@@ -233,11 +233,13 @@ class Base(Learner):
             Picture(job, photo_frame.put_back(pixels[row], along[row].into), along[row]) for row, job in enumerate(jobs)
         ]
 
-    def _references(self, guide: Guide) -> dict[str, Any]:
-        """What a pipeline is called with so that it goes by these pictures."""
+    def _references(self, guide: Guide, into: bool) -> dict[str, Any]:
+        """What a pipeline is called with so that it goes by these pictures; one that draws into a photo takes one."""
         from PIL import Image
 
         shown = [Image.fromarray(np.asarray(pixels)) for pixels in guide.references]
+        if into and shown:
+            return {self.family.REFERENCE_INTO: shown[0]}
         return {self.family.REFERENCE: shown} if shown else {}
 
     def _into(

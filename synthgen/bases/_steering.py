@@ -21,6 +21,7 @@ class Steering:
     CONTROL: ClassVar[str] = "image"  # what that pipeline calls the control picture
     SEVERAL: ClassVar[str] = ""  # its class of several ControlNets at once, "" where diffusers has none
     REFERENCE: ClassVar[str] = ""  # what its own pipeline calls pictures to go by, "" where it takes none
+    REFERENCE_INTO: ClassVar[str] = ""  # what its class that draws into photos calls one such picture
     REFERENCE_PLACES: ClassVar[int] = 0  # that one of them takes beside the words, at the most
     INTO: ClassVar[Mapping[str, str]] = MappingProxyType({})  # its classes that draw into photos, see `into`
     INTO_ALONG_SEVERAL: ClassVar[bool] = False  # whether those of them with ControlNets take several

@@ -48,6 +48,7 @@ class Flux2Klein(FlowFamily):
     NEGATIVE = False
     SIGNS = ("double_stream_modulation_img.lin.weight",)
     REFERENCE = "image"
+    REFERENCE_INTO = "image_reference"
     REFERENCE_PLACES = 4096  # its pipeline shrinks what is larger than 1024 x 1024 px
     FIRST = """
         double_blocks.#.img_attn.qkv        transformer_blocks.#.attn.{to_q,to_k,to_v}

@@ -13,7 +13,7 @@ from PIL import Image
 
 from synthgen import base_needs, bases, generate, replay, rooms, store, verify
 from synthgen.errors import RequestError
-from synthgen.types import Guide, Job
+from synthgen.types import Guide, Into, Job
 
 FAMILIES = sorted(rooms.members("bases"))
 JOBS = [Job(f"{number:016x}", number, f"a sks shirt, {number}", "", number + 5, {}) for number in range(2)]
@@ -72,6 +72,46 @@ def test_pictures_by_references_are_those_of_the_unmodified_pipeline_to_the_last
         assert (made == (np.clip(drawn, 0, 1) * 255).round().astype(np.uint8)).all()
     plain = [picture.pixels for picture in base.render(JOBS, [None, None], settings)]
     assert all((made != other).any() for made, other in zip(ours, plain, strict=True))
+
+
+def test_a_photo_is_drawn_into_by_a_reference_as_the_unmodified_pipeline_does(
+    toy: Path, pictures: Path, tmp_path: Path
+) -> None:
+    import diffusers
+    import torch
+
+    if not (found := taken_by(toy)) or not found[0].REFERENCE_INTO:
+        return
+    family, identity = found
+    base = family.load(identity, "cpu")
+    settings = {**base.settings, "size": 64, "guidance_scale": 4.0, "num_inference_steps": 2, "threads": 1}
+    photo, shown = (Image.open(pictures / name).convert("RGB") for name in ("1.png", "0.png"))
+    mask = np.zeros((64, 64), np.uint8)
+    mask[16:48, 16:48] = 255
+    into = Into(np.asarray(photo), mask, np.asarray(photo), mask, (0, 0, 64))
+    guide = Guide(into=into, references=(np.asarray(shown),))
+    ours = base.render(JOBS, [guide] * 2, {**settings, "strength": 1.0})
+    kind = getattr(diffusers, family.into(True, 0))
+    pipe = kind.from_pretrained(toy, dtype=torch.float32, use_safetensors=True)
+    pipe.set_progress_bar_config(disable=True)
+    for job, made in zip(JOBS, ours, strict=True):
+        drawn = pipe(
+            image=torch.from_numpy(np.array(photo)[None]).permute(0, 3, 1, 2) / 255, prompt=job.prompt,
+            mask_image=torch.from_numpy(mask[None, None]) / 255, image_reference=shown, strength=1.0,
+            num_inference_steps=2, guidance_scale=4.0, height=64, width=64, output_type="np",
+            generator=torch.Generator().manual_seed(job.seed),
+        ).images[0]  # fmt: skip
+        assert (made.pixels == (np.clip(drawn, 0, 1) * 255).round().astype(np.uint8))[mask > 0].all()
+    (tmp_path / "photos").mkdir()
+    photo.save(tmp_path / "photos" / "model.png")
+    Image.fromarray(mask).save(tmp_path / "mask.png")
+    more = {"into": tmp_path / "photos", "mask": str(tmp_path / "mask.png"), "count": 1}
+    generate.run(asked(toy, tmp_path / "run", pictures / "0.png", **more))
+    file = tmp_path / "run" / store.read(tmp_path / "run")[0]["file_name"]
+    places = replay.Places(base=str(toy), reference=[pictures, tmp_path / "photos", tmp_path / "mask.png"])
+    assert replay.picture(file, places).status == replay.SAME
+    with pytest.raises(RequestError, match="at most one --reference here, and there are 2"):
+        generate.run(asked(toy, tmp_path / "new", pictures / "0.png", pictures / "1.png", **more))
 
 
 def test_a_run_by_references_tells_which_and_whose_and_is_made_again(toy: Path, pictures: Path, tmp_path: Path) -> None:
