@@ -35,7 +35,7 @@ def minor(text: str) -> str:
 
 def require(prompts: Iterable[str]) -> None:
     """Raises RequestError for the first prompt that asks for a minor."""
-    for prompt in dict.fromkeys(prompts):
+    for prompt in prompts:
         if said := minor(prompt):
             raise RequestError(
                 f"a prompt says '{said}': \"{prompt}\". Pictured people are adults. Change the recipe's words or its "

@@ -46,6 +46,7 @@ from synthgen.card import taught as taught_by
 from synthgen.conditioners import pose
 from synthgen.engines import Work
 from synthgen.errors import SynthgenError
+from synthgen.gates import _sentences as label_judge
 from synthgen.poses import Pose
 from synthgen.progress import Progress
 from synthgen.steered import Steered
@@ -88,6 +89,7 @@ class GenerateRequest:
     mask: str = ""  # what of them is drawn anew: "garment", "product", a file or a folder; "": everything
     strength: float | None = None  # 0 to 1, the share of the steps that is done; None: 0.6, with a mask 1
     strict: bool = False
+    label_judge: Path | None = None  # folder of a CLIP or SigLIP that reads labels from the pictures
     dry_run: bool = False
     device: str = ""
     engine: str = "local"  # or "ray"
@@ -223,6 +225,7 @@ def _prepare(request: GenerateRequest) -> Prepared:
         **guides.hashes(conditions),
         **({"into": into.digest} if into else {}),
         **({"watermark": request.watermark} if request.watermark else {}),
+        **({"label judge": label_judge.digest(request.label_judge)} if request.label_judge else {}),
         **{f"adapter {number} on": fit for number, fit in enumerate(fits) if fit != lora_fit.EXACT},
         **{f"adapter {number}": card.weights_sha256 for number, card in enumerate(cards)},
         **{f"pose {item.name}": sha256(item.points.tobytes()).hexdigest() for item in own},
@@ -301,7 +304,9 @@ def _make(store: Run, ready: Prepared, request: GenerateRequest, marker: marks.M
 def _draw(engine: Any, store: Run, ready: Prepared, request: GenerateRequest, marker: marks.Marker) -> None:
     """Every round of every group; pictures are judged, marked and kept while the next ones are drawn."""
     engine.attach(ready.uses)
-    facts = RunFacts(ready.folder, ready.uses, ready.recipe.settings, request.use, ready.jobs, engine.redraw)
+    facts = RunFacts(
+        ready.folder, ready.uses, ready.recipe.settings, request.use, ready.jobs, engine.redraw, request.label_judge
+    )
     judges = _judges(ready, facts)
     progress = Progress(len(ready.jobs), f"generate {ready.folder.name}", "pictures", already=store.made)
     with progress, background.Background() as aside:
@@ -335,7 +340,8 @@ def _judges(ready: Prepared, facts: RunFacts) -> list[tuple[str, Any, str]]:
     for name, mode in {**ready.recipe.gates, **real}.items():
         gate = rooms.member("gates", name)
         known = getattr(gate, "BASES", (ready.identity.id,))
-        if mode != "off" and ready.identity.id in known:
+        asked = gate.knows(facts, ready.identity.id) if hasattr(gate, "knows") else ready.identity.id in known
+        if mode != "off" and asked:
             found.append((name, (gate.open(facts) or gate) if hasattr(gate, "open") else gate, mode))
         elif mode == "reject":
             adapter_choice.say(

@@ -145,6 +145,7 @@ class RunFacts:
     use: str = "internal"
     jobs: Sequence[Job] = ()
     redraw: Any = None  # image-to-image: (n, s, s, 3) uint8 pixels, n jobs, strength, settings -> pixels
+    label_judge: Path | None = None  # folder of the CLIP or SigLIP that reads labels; None: the embedded judge
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
      "license_record", "license_expressions", "license_reading", "share_alike", "civitai_flags", "licensee",
      "rights_report", "notices", "materials",
      "provenance", "adapters", "adults", "card", "tensor_file", "store", "ledger", "run_lock", "run_report", "poses",
-     "run_index", "run_folder", "tally",
+     "run_index", "run_folder", "tally", "label_words",
      "vocabulary", "measures", "private_photos", "edit_ladder", "copy_report", "membership",
      "interrupt", "progress", "checkpoint", "precision", "detector_file", "balance", "lora",
      "lora_claims", "lora_exchange", "lora_names", "lora_family", "lora_fit", "lora_kin", "lora_change",
@@ -159,7 +159,7 @@ def test_data_folders_hold_no_code(folder: str) -> None:
 
 
 READERS = ("from_pretrained", "load_lora_weights", "from_single_file", "lora_state_dict", "load_lora_adapter")
-NO_WEIGHTS = {"CLIPTokenizer", "AutoImageProcessor"}  # their files hold no tensors
+NO_WEIGHTS = {"CLIPTokenizer", "AutoTokenizer", "AutoImageProcessor"}  # their files hold no tensors
 
 
 def unsafe_reads(source: str) -> list[str]:

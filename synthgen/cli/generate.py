@@ -151,6 +151,13 @@ FOLDER = click.Path(path_type=Path)
     metavar="COMMAND",
     help="A program that signs, bytes in, signature out, where the key cannot leave its safe.",
 )
+@click.option(
+    "--label-judge",
+    type=FOLDER,
+    default=None,
+    show_default="mini's own, for mini",
+    help="Folder of a CLIP or SigLIP that reads labels from the pictures of any base.",
+)
 @click.option("--strict", is_flag=True, help="Let every gate reject, not only those for blank and broken pictures.")
 @click.option("--dry-run", is_flag=True, help="Show the plan and the licence verdict; load nothing, write nothing.")
 @click.option("--engine", default="local", help="Where pictures are drawn: local, or ray for a Ray cluster.")
