@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from synthgen import adapter_choice, adapters, adults, bases, guides, hub, licenses, recipes, store
+from synthgen import adapter_choice, adapters, adults, bases, guides, hub, licenses, recipes, rooms, store
 from synthgen.errors import RequestError
 from synthgen.types import AdapterUse, Job, Recipe, Taught
 
@@ -17,6 +17,8 @@ from synthgen.types import AdapterUse, Job, Recipe, Taught
 def chosen(request: Any, cards: Sequence[Any], preset: Mapping[str, Any]) -> Recipe:
     """The recipe that is named, or that of the adapter's domain; what nobody says is the base's own, `preset`."""
     recipe = recipes.load(request.pipeline or (cards[0].domain if cards else "") or adapter_choice.DEFAULT_PIPELINE)
+    if cards:
+        preset = with_adapter(preset, rooms.member("domains", recipe.domain))
     scheduler = {key: value for key, value in preset.items() if key == "scheduler"}
     settings = {
         **{key: value for key, value in preset.items() if key not in recipes.stated(recipe) and key not in scheduler},
@@ -52,6 +54,13 @@ def hastened(recipe: Recipe, module: Any, uses: Sequence[AdapterUse], request: A
         f"Lightning: {told['num_inference_steps']} steps, guidance {told['guidance_scale']:g}, and its own scheduler"
     )
     return replace(recipe, settings={**recipe.settings, **told})
+
+
+def with_adapter(settings: Mapping[str, Any], domain: Any) -> dict[str, Any]:
+    """A base's own settings for what an adapter has learned: guidance no more than the domain's GUIDANCE, if any."""
+    most = getattr(domain, "GUIDANCE", None)
+    scale = settings.get("guidance_scale", most)
+    return {**settings, **({} if most is None else {"guidance_scale": min(scale, most)})}
 
 
 def suited(recipe: Recipe, domain: Any, taught: Taught) -> Recipe:

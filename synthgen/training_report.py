@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from synthgen import images, plan, recipes, resources, training_check
+from synthgen import images, plan, recipe_choice, recipes, resources, training_check
 from synthgen.checkpoint import Losses
 from synthgen.conditioners import pose
 from synthgen.training_measures import Mean, Seen
@@ -27,15 +27,18 @@ def say(text: str) -> None:
 
 def test_pictures(base: Any, domain: Any, taught: Taught, seed: int) -> np.ndarray:
     """TESTS pictures of what is learned (people who wear the product), (n, s, s, 3) uint8; one plan for one seed."""
-    return _drawn(base, domain, taught, [domain.subject_of(taught)] * TESTS, seed)[0]
+    subjects = [domain.subject_of(taught)] * TESTS
+    return _drawn(base, domain, taught, subjects, seed, recipe_choice.with_adapter(base.settings, domain))[0]
 
 
 def class_pictures(base: Any, domain: Any, taught: Taught, count: int, seed: int) -> tuple[np.ndarray, list[str]]:
     """Others of the class (people wearing other garments), as the base draws them, and what was said."""
-    return _drawn(base, domain, taught, domain.class_subjects(taught, count), seed + 1)
+    return _drawn(base, domain, taught, domain.class_subjects(taught, count), seed + 1, base.settings)
 
 
-def _drawn(base: Any, domain: Any, taught: Taught, subjects: Sequence[str], seed: int) -> tuple[np.ndarray, list[str]]:
+def _drawn(
+    base: Any, domain: Any, taught: Taught, subjects: Sequence[str], seed: int, own: Mapping[str, Any]
+) -> tuple[np.ndarray, list[str]]:
     """By the shipped recipe, whatever the user's own says: what an adapter is must not depend on it."""
     name, count = domain.__name__.rpartition(".")[2], len(subjects)
     recipe = domain.suited(recipes.load(resources.shipped("pipelines") / f"{name}.toml"), taught)
@@ -44,7 +47,7 @@ def _drawn(base: Any, domain: Any, taught: Taught, subjects: Sequence[str], seed
         replace(job, prompt=domain.prompt(recipe, {**job.requested, **domain.labels(job.requested)}, subject))
         for job, subject in zip(planned, subjects, strict=True)
     )
-    settings = {**recipe.settings, **base.settings}
+    settings = {**recipe.settings, **own}
     pictures = []
     for start in range(0, count, settings["batch"]):
         batch = jobs[start : start + settings["batch"]]

@@ -104,6 +104,7 @@ def test_what_is_made_from_grey_pictures_is_grey_and_says_not_for_diagnosis(
         assert pixels.std() > 1 and (pixels == pixels[..., :1]).all()
         told = line["lineage"]
         assert told["notice"] == "Not for diagnosis"
+        assert told["settings"]["guidance_scale"] == 1.0 < bases.find(str(toy))[0].SETTINGS["guidance_scale"]
         assert told["requested"]["condition_code"] == "60046008"  # pleural effusion in SNOMED CT
         assert set(told["requested"]) >= {"condition", "view", "sex", "age"} and "side" not in told["requested"]
 
