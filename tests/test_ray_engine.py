@@ -117,6 +117,7 @@ def test_engines_and_addresses_that_do_not_go_together_are_refused(toy: Path, tm
 def test_without_ray_or_without_a_cluster_what_to_do_is_said(
     toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from synthgen.engines import Work
     from synthgen.engines import ray as engine
 
     with monkeypatch.context() as patch:
@@ -134,6 +135,11 @@ def test_without_ray_or_without_a_cluster_what_to_do_is_said(
         patch.setattr(ray, "init", nobody)
         with (
             pytest.raises(RequestError, match=r"no Ray cluster answers.*ray start --head"),
-            engine.start(None, None, "10.0.0.1:6379"),  # type: ignore[arg-type]
+            engine.start(Work(None, None, "", {}, None), None, "10.0.0.1:6379"),  # type: ignore[arg-type]
         ):
             pass
+    with (
+        pytest.raises(RequestError, match="one kind with --engine ray"),
+        engine.start(Work(None, None, "cuda:0,cuda:1", {}, None)),  # type: ignore[arg-type]
+    ):
+        pass
