@@ -6,6 +6,7 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -143,8 +144,13 @@ def _identified(member: Any, file: Path, controlnet: Path | None) -> Identity:
         return identity
     rights = rights_of(name, hub.pinned(name)) if name else rights_file.read(rights_file.place_of(folder))
     beside = name or f"{folder.name}/"
-    print(f"--base {file.name} holds a {identity.file_part}; all else is that of {beside}", file=sys.stderr)
+    _say(f"--base {file.name} holds a {identity.file_part}; all else is that of {beside}")
     return replace(identity, beside=beside, beside_rights=rights)
+
+
+@cache  # a base is looked for more than once on the way
+def _say(line: str) -> None:
+    print(line, file=sys.stderr)
 
 
 def _settings(member: Any, file: Path) -> tuple[Path, str]:

@@ -136,11 +136,12 @@ def test_a_transformer_in_one_file_brings_the_licence_of_the_parts_beside_it_and
     file: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder, single = file
-    family, identity = bases.find(str(single))
+    bases._say.cache_clear()  # what is said once was said to the tests before
+    family, identity = [bases.find(str(single)) for _ in range(2)][-1]
     if family.name not in TRANSFORMERS:
         assert not identity.beside and len(identity.assets()) == 1
         return
-    assert "holds a transformer; all else is that of mine/" in capsys.readouterr().err
+    assert capsys.readouterr().err.count("holds a transformer; all else is that of mine/") == 1
     beside = single.with_suffix("")
     (beside / "rights.toml").write_text('owner = "Acme"\nlicense = "CC-BY-NC-4.0"\n')
     identity = bases.find(str(single))[1]
