@@ -156,6 +156,8 @@ def _identifiers(dataset: Any) -> Iterator[tuple[str, str]]:
 
 
 def _walked(dataset: Any) -> Iterator[tuple[str, str]]:
+    from pydicom.datadict import keyword_for_tag
+
     exact, masks = profile()
     for element in dataset:
         tag = element.tag
@@ -166,7 +168,8 @@ def _walked(dataset: Any) -> Iterator[tuple[str, str]]:
         if tag.is_private or listed:
             value = _told(element)
             if value:
-                yield ("PrivateAttribute" if tag.is_private else element.keyword or f"{tag}"), value
+                name = keyword_for_tag(tag) or f"{tag}"  # a data element knows none of its own in a repeating group
+                yield ("PrivateAttribute" if tag.is_private else name), value
         elif element.VR == "SQ":
             for item in element.value or ():
                 yield from _walked(item)

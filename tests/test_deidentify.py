@@ -101,11 +101,12 @@ def test_attributes_of_the_basic_profile_are_found_wherever_they_stand(tmp_path:
     )  # fmt: skip
     dataset = pydicom.dcmread(path)
     dataset.private_block(0x0099, "MAKER", create=True).add_new(1, "LO", "Hans Mueller")
+    dataset.add_new(0x60023000, "OW", b"drawn over the picture")
     dataset.save_as(path)
     opened = dicom_file.read(path)
     keywords = {keyword for keyword, _ in opened.attributes}
     assert keywords >= {"PatientName", "StudyDate", "InstitutionName", "OperatorsName", "PatientID", "SOPInstanceUID",
-                        "MediaStorageSOPInstanceUID", "PrivateAttribute"}  # fmt: skip
+                        "MediaStorageSOPInstanceUID", "PrivateAttribute", "OverlayData"}  # fmt: skip
     assert not keywords & {"Rows", "BurnedInAnnotation", "WindowCenter"} and opened.labels["patient_id"] == "4711-0815"
 
 
