@@ -6,6 +6,9 @@ A run of small pictures is drawn from seeds through the store's own interface (n
 written by a process of its own, which tells its time and its peak of memory; so is a run of a tenth as many pictures,
 so that what grows with the number is seen. Figures go to benchmarks/results/export_speed.json. MB/s counts the bytes of
 the pictures once, whatever a format writes beside them, and starts after the libraries are loaded.
+
+In pieces, on a machine that is wanted for other things: `--place DIR` keeps the runs, `--only coco csv` measures these
+formats and leaves the figures of the others; each format is written down as it is done.
 """
 
 from __future__ import annotations
