@@ -239,7 +239,8 @@ def test_a_gate_that_knows_the_embedded_base_is_not_asked_about_another(capsys: 
     recipe = replace(recipes.load("apparel"), gates={"blank": "reject", "label": "measure", "pose": "reject"})
     for base, family, asked in (("mini", "mini", ["blank", "label", "pose"]), ("toy", "sd15", ["blank", "safety"])):
         ready = SimpleNamespace(recipe=recipe, identity=SimpleNamespace(id=base), module=SimpleNamespace(name=family))
-        assert [name for name, _, _ in generate._judges(ready, SimpleNamespace(use="internal"))] == asked
+        facts = SimpleNamespace(use="internal", label_judge=None)
+        assert [name for name, _, _ in generate._judges(ready, facts)] == asked
     assert "gate 'pose' is not asked: it knows mini and not base 'toy'." in capsys.readouterr().err
 
 
