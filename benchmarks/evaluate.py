@@ -50,6 +50,8 @@ def told(found: dict[str, Any]) -> dict[str, Any]:
         "utility": found["utility"] and found["utility"]["sentence"],
         "arms": {item["arm"]: item["metrics"].get("balanced_accuracy") or item["reason"]
                  for item in (found["utility"] or {"arms": []})["arms"]},
+        "auroc": {item["arm"]: [item["area"][key] for key in ("value", "low", "high")]
+                  for item in (found["utility"] or {"arms": []})["arms"] if item["area"]["value"] is not None},
         "fidelity": {
             name: {
                 "value": item["estimate"]["value"],

@@ -15,6 +15,15 @@ HERE = Path(__file__).parent
 README = HERE.parent / "README.md"
 BEGIN, END = "<!-- figures: python benchmarks/figures.py --write -->", "<!-- end of figures -->"
 
+# arms of `evaluate` that the README names
+TAUGHT = (
+    "real only",
+    "synthetic only",
+    "synthetic only, labels shuffled",
+    "synthetic, then real",
+    "real, augmented",
+)
+
 
 def result(name: str) -> dict[str, Any]:
     """One file of benchmarks/results/."""
@@ -25,6 +34,7 @@ def result(name: str) -> dict[str, Any]:
 def block() -> str:
     """The table between the two marks, marks included."""
     journey, setup, mini, export = result("journey"), result("setup"), result("mini"), result("export_speed")
+    cases, planted = result("evaluate_xray"), result("deidentify")
     train, draw = journey["train"], journey["generate"]
     rows = [
         (
@@ -42,11 +52,32 @@ def block() -> str:
         *(
             (
                 f"{export['pictures']} pictures as {name}".replace("as plain copy", "copied as files"),
-                f"{row['mb_per_cpu_s']:.0f} MB per CPU second",
+                f"{row['mb_per_cpu_s']:.2g} MB per CPU second",
                 f"{row['peak_mb'] / 1000:.2f} GB",
                 export["command"],
             )
             for name, row in export["formats"].items()
+        ),
+        (
+            f"`evaluate` of {cases['sets']['synthetic']} X-rays against {cases['sets']['real']} real ones",
+            f"{cases['seconds']:.0f} s",
+            f"{cases['peak_memory_gb']:.1f} GB",
+            cases["command"],
+        ),
+        *(
+            (
+                f"AUROC on real patients, classifier of: {arm}",
+                "{:.3f} ({:.3f} to {:.3f})".format(*cases["auroc"][arm]),
+                "",
+                cases["command"],
+            )
+            for arm in TAUGHT
+        ),
+        (
+            "planted identifiers found before training",
+            f"{planted['found']} of {planted['planted']}",
+            "",
+            "python benchmarks/deidentify.py",
         ),
         ("`make setup` on a fresh clone", f"{setup['seconds']:.0f} s", "", setup["command"]),
         *(
