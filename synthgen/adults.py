@@ -1,4 +1,4 @@
-"""Pictured people are adults: words of a prompt that ask for a minor.
+"""Pictured people are adults: words of a prompt or a caption that tell of a minor.
 
 Names of colours and cuts that only sound so (baby blue, boy shorts) are no such words.
 """
@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from typing import Any
 
 from synthgen.errors import RequestError
+from synthgen.types import Photo
 
 AGE = 18  # years
 _WORDS = (
@@ -40,4 +42,14 @@ def require(prompts: Iterable[str]) -> None:
             raise RequestError(
                 f"a prompt says '{said}': \"{prompt}\". Pictured people are adults. Change the recipe's words or its "
                 "values. Nothing was drawn."
+            )
+
+
+def require_captions(domain: Any, photos: Iterable[Photo]) -> None:
+    """Raises RequestError for the first photo of a domain of people whose caption tells of a minor."""
+    for photo in photos if getattr(domain, "PEOPLE", False) else ():
+        if said := minor(photo.caption):
+            raise RequestError(
+                f"{photo.path}: its caption says '{said}': \"{photo.caption}\". Pictured people are adults. Reword the "
+                "caption where none is to be seen, or leave the photo out. Nothing was learned."
             )

@@ -20,6 +20,7 @@ import numpy as np
 
 from synthgen import (
     adapters,
+    adults,
     bases,
     buckets,
     card,
@@ -178,6 +179,7 @@ def _ready(request: TrainRequest) -> _Ready:
     module.require_readable(identity.id, request.text_encoder, request.method)
     domain, known = rooms.member("domains", request.domain), _finder(request)
     photos, taught = _described(request, module, domain, known)
+    adults.require_captions(domain, photos.photos)
     count = sum(not photo.duplicate_of for photo in photos.photos)
     request = training_request.filled(request, training_request.preset_of(module, count))
     about = licensee.circumstances(licenses.Circumstances(request.reading))

@@ -122,6 +122,15 @@ def test_words_for_minors_are_told_from_names_of_colours_and_cuts(text: str, sai
     assert adults.minor(text) == said
 
 
+def test_a_photo_whose_caption_tells_of_a_minor_teaches_nothing(tmp_path: Path, synthgen: Callable[..., Any]) -> None:
+    photos = tmp_path / "shirts"
+    synthgen("samples", "--kind", "shirt", "--count", 2, "--out", photos)
+    (photos / "shirt-0001.txt").write_text("a girl in a sks shirt", encoding="utf-8")
+    told = synthgen("train-product", "--images", photos, "--out", tmp_path / "made")
+    assert told.code == 2 and "shirt-0001" in told.err and "its caption says 'girl'" in told.err
+    assert not (tmp_path / "made").exists()
+
+
 def test_a_recipe_that_asks_for_minors_is_refused_before_anything_is_drawn(
     tmp_path: Path, synthgen: Callable[..., Any]
 ) -> None:
