@@ -29,7 +29,19 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from synthgen import bases, edit_ladder, generate, images, measures, private_photos, store, train
+from synthgen import (
+    bases,
+    edit_ladder,
+    generate,
+    images,
+    measures,
+    private_photos,
+    store,
+    train,
+    training_check,
+    training_loop,
+    training_material,
+)
 from synthgen.errors import SynthgenError
 from synthgen.intervals import bootstrap, wilson
 from synthgen.types import AdapterUse, Job, Rights
@@ -126,13 +138,19 @@ def adapter(source: Path, out: Path, steps: int, over: bool) -> Path:
     request = train.TrainRequest(source, out=out, domain="medical", told=told, rights=RIGHTS, steps=steps)
     if not over:
         return train.fit(request)
-    validate, views, falling = train.Loop.validate, train.LEAST_VIEWS, itertools.count()
+    seen, views = training_loop.Loop.check, training_material.LEAST_VIEWS
     try:
-        train.Loop.validate = lambda self: -float(next(falling))  # type: ignore[method-assign]
-        train.LEAST_VIEWS = 1
-        return train.fit(train.replace(request, rank=32, learning_rate=3e-3))
+        training_loop.Loop.check = _falling  # type: ignore[method-assign]
+        training_material.LEAST_VIEWS = 1
+        blind = train.replace(request, rank=32, learning_rate=3e-3, patience=0, membership_cap=1.0, samples=0)
+        return train.fit(blind)
     finally:
-        train.Loop.validate, train.LEAST_VIEWS = validate, views  # type: ignore[method-assign]
+        training_loop.Loop.check, training_material.LEAST_VIEWS = seen, views  # type: ignore[method-assign]
+
+
+def _falling(self: training_loop.Loop, step: int) -> training_check.Check:
+    """A check by which the last weights are always the best."""
+    return training_check.Check(step, (-float(step),) * len(self.material.held_latents), (0.0, 0.0))
 
 
 def draw(made: Path, out: Path, count: int) -> str:

@@ -32,6 +32,7 @@ class Settings:
     caption_dropout: float = 0.0  # share of pictures that are learned without a word
     ema: float = 0.0  # how much of the mean of the weights each step keeps; 0: no mean
     patience: int = 0  # checks without a better one, after which training ends; 0: never
+    membership_cap: float = 1.0  # membership advantage beyond which training ends; 1: none
     targets: str = "all"  # modules that the adapter is put on, one of adapter_methods.TARGETS
     text_encoder: bool = False  # whether text encoders learn too
     ends: int = 0  # step at which training ends and whose weights are kept, chosen before; 0: by the checks
@@ -63,9 +64,13 @@ class Losses:
     def note(self, check: Check, parameters: Mapping[str, Any], chosen: int = 0) -> None:
         """Keep a check; keep the weights too where its loss is the lowest after the first step.
 
+        Weights that give away too much are kept only where there are no others.
+
         chosen  the only step whose weights are kept; 0: any
         """
         self.checks.append(check)
+        if check.beyond and self.best_step:
+            return
         if check.step > 0 and check.loss < self.best and chosen in (0, check.step):
             self.best, self.best_step = check.loss, check.step
             self.best_weights = {name: value.detach().clone() for name, value in parameters.items()}
@@ -155,7 +160,10 @@ def load(folder: Path, parameters: Mapping[str, Any], optimizer: Any) -> tuple[L
         value.data.copy_(tensors[f"now.{name}"])
     optimizers.restore(optimizer, parameters, _part(tensors, "optimizer."), told["optimizer"])
     best = _part(tensors, "best.")
-    checks = [Check(row["step"], tuple(row["held"]), tuple(row["learned"])) for row in told["checks"]]
+    checks = [
+        Check(row["step"], tuple(row["held"]), tuple(row["learned"]), row.get("beyond", False))
+        for row in told["checks"]
+    ]
     return Losses(
         told["training"], checks, told["best"], told["best_step"], best, averages=_part(tensors, "mean."),
         ended=told.get("ended", False),

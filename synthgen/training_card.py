@@ -68,7 +68,7 @@ def make(name: str, request: TrainRequest, lesson: Lesson, identity: Any, course
 def _judged(losses: Losses, material: Material, steps: int) -> dict[str, Any]:
     """Why this checkpoint, how far training and validation part, what it gives away."""
     first, kept = losses.checks[0], losses.kept
-    member = asdict(training_check.membership(first, kept, material.apart))
+    member = asdict(training_check.membership(first, kept, material.held_units, material.apart))
     return {
         "choice": training_check.choice(losses.checks, material.held_units, steps, material.apart),
         "stopped_at": losses.checks[-1].step,

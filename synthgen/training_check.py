@@ -9,12 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from synthgen import intervals
-
-if TYPE_CHECKING:
-    import numpy as np
 
 DRAWS = 2000
 
@@ -26,6 +22,7 @@ class Check:
     step: int
     held: tuple[float, ...]  # of each held-out view
     learned: tuple[float, ...]  # of each view that training saw, a dozen at most
+    beyond: bool = False  # whether it gives away beyond doubt more than --membership-cap allows
 
     @property
     def loss(self) -> float:
@@ -55,9 +52,12 @@ class Membership:
 
 
 def best(checks: Sequence[Check]) -> Check:
-    """The check with the lowest finite held-out loss after the first step; the earlier one of two alike."""
+    """The check with the lowest finite held-out loss after the first step; the earlier one of two alike.
+
+    One that gives away too much is taken only where no other is there.
+    """
     later = [check for check in checks if check.step > 0 and check.loss < float("inf")]
-    return min(later, key=lambda check: (check.loss, check.step))
+    return min(later, key=lambda check: (check.beyond, check.loss, check.step))
 
 
 def stalled(checks: Sequence[Check], patience: int) -> bool:
@@ -83,10 +83,11 @@ def interval(values: Sequence[float], units: Sequence[int]) -> tuple[float, floa
     return intervals.bootstrap(lambda weights: weights @ held / weights.sum(1), np.asarray(units), draws=DRAWS)
 
 
-def membership(first: Check, check: Check, apart: bool) -> Membership:
-    """Membership advantage of a checkpoint.
+def membership(first: Check, check: Check, units: Sequence[int], apart: bool) -> Membership:
+    """Membership advantage of a checkpoint, its 95 % interval by photos drawn with replacement.
 
     first  the check before training
+    units  photo of each held-out view
     apart  whether the held-out views are of photos that were not learned from
     """
     import numpy as np
@@ -95,20 +96,24 @@ def membership(first: Check, check: Check, apart: bool) -> Membership:
         return Membership(None, reason="no photo was held out: there were too few")
     members = np.asarray(first.learned) - np.asarray(check.learned)
     others = np.asarray(first.held) - np.asarray(check.held)
+    above = np.sign(members[:, None] - others[None, :])  # ties count half
     rng = np.random.default_rng(0)
-    drawn = [_advantage(rng.choice(members, len(members)), rng.choice(others, len(others))) for _ in range(DRAWS)]
+    names, of = np.unique(np.asarray(units), return_inverse=True)
+    rows, columns = (rng.multinomial(many, [1 / many] * many, DRAWS) for many in (len(members), len(names)))
+    columns = columns[:, of]
+    drawn = np.einsum("dm,mo,do->d", rows, above, columns, optimize=True) / (rows.sum(1) * columns.sum(1))
     low, high = np.quantile(drawn, [0.025, 0.975])
     return Membership(
-        _advantage(members, others), round(float(low), 3), round(float(high), 3), len(members), len(others)
+        round(float(above.mean()), 3), round(float(low), 3), round(float(high), 3), len(members), len(others)
     )
 
 
-def _advantage(members: np.ndarray, others: np.ndarray) -> float:
-    """2 AUC - 1 over all pairs, ties counting half."""
-    import numpy as np
-
-    above = np.sign(members[:, None] - others[None, :])
-    return round(float(above.mean()), 3)
+def beyond(first: Check, check: Check, units: Sequence[int], cap: float, apart: bool) -> bool:
+    """Whether the whole 95 % interval of the membership advantage lies above `cap`; a cap of 1 is none."""
+    if cap >= 1 or not apart:
+        return False
+    low = membership(first, check, units, apart).low
+    return low is not None and low > cap
 
 
 def choice(checks: Sequence[Check], units: Sequence[int], steps: int, apart: bool) -> str:
@@ -127,4 +132,10 @@ def choice(checks: Sequence[Check], units: Sequence[int], steps: int, apart: boo
         told += f", {last.loss:.4f} at step {last.step}"
         low, high = interval([b - a for a, b in zip(kept.held, last.held, strict=True)], units)
         told += " (worse beyond chance)" if low > 0 else " (no worse than chance)" if low == low else ""
+    if last.beyond:
+        gone = membership(first, last, units, apart)
+        told += (
+            f"; ended at step {last.step}, which gives away which photos were learned from beyond --membership-cap "
+            f"(advantage {gone.advantage}, 95 % {gone.low} to {gone.high})"
+        )
     return told

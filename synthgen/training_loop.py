@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import numpy as np
 
 from synthgen import buckets, checkpoint, optimizers
 from synthgen.progress import Progress
-from synthgen.training_check import Check, stalled
+from synthgen.training_check import Check, beyond, stalled
 from synthgen.training_crew import Crew
 
 PRESERVED_PER_BATCH = 2  # pictures of the class, drawn by the base itself, that must not change
@@ -163,8 +163,9 @@ class Loop:
                 last = step + 1 == end
                 if (step + 1) % self.epoch == 0 or last:
                     with self._judged():
-                        losses.note(self.check(step + 1), self.parameters, self.settings.ends)
-                        ended = any([watch.checked(self, losses) for watch in watches])
+                        check = self._capped(self.check(step + 1), losses.checks[0])
+                        losses.note(check, self.parameters, self.settings.ends)
+                        ended = any([check.beyond, *(watch.checked(self, losses) for watch in watches)])
                     losses.ended = self.crew.agreed(ended)
                     if self.crew.main:
                         checkpoint.save(folder, step + 1, self.parameters, self.optimizer, losses)
@@ -291,6 +292,11 @@ class Loop:
         held = self._checked(of.held_latents, held_words, of.held_where, range(len(of.held_latents)))
         learned = self._checked(of.latents, words, of.where, sorted(of.firsts[:CHECKED]))
         return Check(step, held, learned)
+
+    def _capped(self, check: Check, first: Check) -> Check:
+        """The check, marked where it gives away more than is allowed. A step that was chosen before is not judged."""
+        cap = 1.0 if self.settings.ends else self.settings.membership_cap
+        return replace(check, beyond=beyond(first, check, self.material.held_units, cap, self.material.apart))
 
     def _checked(self, latents: Any, words: Any, where: Any, rows: Sequence[int]) -> tuple[float, ...]:
         """The losses of these rows, shape by shape."""

@@ -92,14 +92,15 @@ def checkpoints(folder: Path, states: Sequence[Seen], best: int) -> None:
 
 
 def curve(folder: Path, losses: Losses, material: Any, states: Sequence[Seen] = ()) -> None:
-    """report/loss.png: the loss of each step, the checks on learned and held-out views, and which one was kept.
+    """report/loss.png: losses of steps and checks, the check that was kept, and what each gives away of its photos.
 
     states  what was drawn: how like the photos it is, and how far it drifts
     """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(7.5, 7.2 if states else 5.2), dpi=110, layout="constrained")
-    axes, below, *more = figure.subplots(2 + bool(states), sharex=True, height_ratios=(3, 1, 1.4)[: 2 + bool(states)])
+    heights = [3, 1, *([1] if material.apart else []), *([1.4] if states else [])]
+    figure = Figure(figsize=(7.5, 1.3 * sum(heights)), dpi=110, layout="constrained")
+    axes, below, *more = figure.subplots(len(heights), sharex=True, height_ratios=heights)
     steps = np.arange(1, len(losses.training) + 1)
     axes.plot(steps, losses.training, color="0.85", linewidth=0.8, label="training, each step")
     at = [check.step for check in losses.checks]
@@ -120,10 +121,27 @@ def curve(folder: Path, losses: Losses, material: Any, states: Sequence[Seen] = 
     below.plot(at, gaps, "o-", color="tab:red", markersize=4)
     below.axhline(0, color="0.7", linewidth=0.8)
     below.set_ylabel("divergence")
-    for part in more:
-        _measured(part, states)
+    if material.apart:
+        _given_away(more[0], losses.checks, material.held_units)
+    if states:
+        _measured(more[-1], states)
     (more[-1] if more else below).set_xlabel("step")
     figure.savefig(folder / "report" / "loss.png")
+
+
+def _given_away(axes: Any, checks: Sequence[training_check.Check], units: Sequence[int]) -> None:
+    """The membership advantage of each check with its interval; red where it is beyond the cap."""
+    told = [training_check.membership(checks[0], check, units, True) for check in checks]
+    rows = [(one.advantage or 0.0, one.low or 0.0, one.high or 0.0) for one in told]
+    for beyond, colour in ((False, "0.35"), (True, "tab:red")):
+        chosen = [(check.step, *row) for check, row in zip(checks, rows, strict=True) if check.beyond == beyond]
+        if chosen:
+            at, value, low, high = np.array(chosen).T
+            axes.errorbar(at, value, yerr=np.clip([value - low, high - value], 0, None), fmt="o", color=colour,
+                          markersize=4, capsize=3)  # fmt: skip
+    axes.axhline(0, color="0.7", linewidth=0.8)
+    axes.set_ylim(-1.1, 1.1)
+    axes.set_ylabel("membership\nadvantage")
 
 
 def _measured(axes: Any, states: Sequence[Seen]) -> None:

@@ -22,7 +22,7 @@ from synthgen.types import ImageSet, Rights
 PATIENCE = 5
 DECIDING = (  # what is said where it is not the usual
     "method", "targets", "optimizer", "caption_dropout", "ema", "masks", "patience", "precision", "buckets",
-    "text_encoder", "folds",
+    "text_encoder", "folds", "membership_cap",
 )  # fmt: skip
 
 
@@ -71,6 +71,7 @@ class TrainRequest:
     buckets: str = "auto"  # one of buckets.CHOICES: whether photos are learned in shapes of their own
     samples: int = AT_CHECKS  # pictures of the product, and as many of other things, at some checks; 0: none
     patience: int = PATIENCE  # checks without a better one, after which training ends; 0: never
+    membership_cap: float | None = None  # advantage beyond which training ends; None: as the domain has it
     folds: int = 0  # trainings that each leave a part out, to choose the step where photos are too few; 0: none
     auto: Budget | None = None  # find rank, alpha, learning rate, steps and targets that are not said, within this
     ignore_blocks: bool = False  # train whatever the check of the photos says
@@ -135,14 +136,15 @@ def settings(request: TrainRequest, module: Any, photos: int) -> Settings:
     """
     preset = preset_of(module, photos)
     own = adapter_methods.rate(request.method, preset.learning_rate)
-    longer = getattr(rooms.member("domains", request.domain), "LONGER", 1)
+    domain = rooms.member("domains", request.domain)
+    cap = getattr(domain, "MEMBERSHIP_CAP", 1.0) if request.membership_cap is None else request.membership_cap
     return Settings(
-        steps=request.steps or longer * preset.steps, batch=request.batch or module.BATCH,
+        steps=request.steps or getattr(domain, "LONGER", 1) * preset.steps, batch=request.batch or module.BATCH,
         learning_rate=optimizers.rate(request.optimizer, request.learning_rate, own), seed=request.seed,
         rank=request.rank or preset.rank, alpha=_alpha(request, preset), optimizer=request.optimizer,
         method=request.method,
         caption_dropout=request.caption_dropout, ema=request.ema, patience=request.patience, targets=request.targets,
-        text_encoder=request.text_encoder,
+        text_encoder=request.text_encoder, membership_cap=cap,
     )  # fmt: skip
 
 

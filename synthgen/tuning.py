@@ -324,7 +324,7 @@ def _measured(bench: Bench, row: Trial, losses: Losses, end: str) -> Trial:
     first, kept = losses.checks[0], best(losses.checks)
     row = replace(
         row, loss=kept.loss, held=kept.held, best_step=kept.step, stopped_at=losses.checks[-1].step, end=WORDS[end],
-        membership=membership(first, kept, bench.material.apart).advantage,
+        membership=membership(first, kept, bench.material.held_units, bench.material.apart).advantage,
     )  # fmt: skip
     if end == "PRUNED":
         return row

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from PIL import Image
 from toy_base import OWN, photos
 
-from synthgen import adapters, images, masks, tensor_file, train, training_check
+from synthgen import adapters, checkpoint, images, masks, tensor_file, train, training_check
 from synthgen.training_check import Check
 
 
@@ -43,11 +44,13 @@ def test_membership_is_told_from_its_absence() -> None:
     rng = np.random.default_rng(0)
     before = Check(0, tuple(rng.normal(1, 0.1, 40)), tuple(rng.normal(1, 0.1, 40)))
     alike = Check(20, *(tuple(np.array(side) - rng.normal(0.3, 0.05, 40)) for side in (before.held, before.learned)))
-    found = training_check.membership(before, alike, True)
+    twice = training_check.membership(before, alike, [view // 20 for view in range(40)], True)
+    found = training_check.membership(before, alike, range(40), True)
     assert found.low is not None and found.high is not None and found.low < 0 < found.high
+    assert twice.advantage == found.advantage and twice.low != found.low  # many views of two photos are two witnesses
     told = Check(20, tuple(np.array(before.held) - 0.1), tuple(np.array(before.learned) - 0.5))
-    assert training_check.membership(before, told, True).advantage == 1
-    assert training_check.membership(before, told, False).advantage is None
+    assert training_check.membership(before, told, range(40), True).advantage == 1
+    assert training_check.membership(before, told, range(40), False).advantage is None
 
 
 def test_the_loss_of_a_masked_picture_is_that_of_its_product(toy: Path) -> None:
@@ -127,3 +130,24 @@ def test_what_is_done_with_masks_is_said_and_can_be_refused(
     assert "masks: 1 file; beside the product the ground counts 10%" in made["given"][1]
     assert "masks:" not in made["off"][1]
     assert made["given"][0] != made["off"][0]
+
+
+def test_weights_that_give_away_too_much_are_kept_only_where_there_are_no_others() -> None:
+    rng = np.random.default_rng(0)
+    first = Check(0, tuple(rng.normal(1, 0.1, 20)), tuple(rng.normal(1, 0.1, 12)))
+    told = Check(40, tuple(np.array(first.held) - 0.3), tuple(np.array(first.learned) - 0.9))
+    assert training_check.beyond(first, told, range(20), 0.5, True)
+    assert not training_check.beyond(first, told, range(20), 1.0, True)  # no cap
+    assert not training_check.beyond(first, told, range(20), 0.5, False)  # no photo was held out: it cannot be told
+    alike = Check(
+        20, *(tuple(np.array(side) - rng.normal(0.2, 0.05, len(side))) for side in (first.held, first.learned))
+    )
+    assert not training_check.beyond(first, alike, range(20), 0.5, True)
+    told = dataclasses.replace(told, beyond=True)
+    assert training_check.best([first, alike, told]).step == 20  # though its loss is higher
+    assert training_check.best([first, told]).step == 40
+    losses = checkpoint.Losses()
+    for check in (first, alike, told):
+        losses.note(check, {})
+    assert losses.best_step == 20
+    assert "ended at step 40, which gives away" in training_check.choice(losses.checks, range(20), 400, True)

@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from synthgen import bases, checkpoint, optimizers
+from synthgen import bases, checkpoint, optimizers, training_request
 from synthgen.bases._words import Words
 from synthgen.checkpoint import Settings
+from synthgen.domains import medical
 from synthgen.errors import RequestError, UnknownName
+from synthgen.train import TrainRequest
 from synthgen.training_loop import Kept, Loop, Material, _each_once
 
 STEPS = 46
@@ -40,6 +42,22 @@ def loop(toy: Path, settings: Settings) -> Loop:
     pictures, held, kept = (torch.randn(count, 4, 8, 8, generator=rng) for count in (4, 2, 2))
     own = Kept.ask(base, kept, words[2:4], 0)
     return Loop(base, Material(pictures, words, held, words[:2], own, (0, 1), (0, 1), True), settings)
+
+
+def telling(toy: Path, settings: Settings) -> Loop:
+    """What is learned is smooth, what is held out is noise: the one gains far more than the other."""
+    import torch
+
+    told = loop(toy, settings)
+    smooth = torch.randn(6, 4, 1, 1, generator=torch.Generator().manual_seed(2)).expand(-1, -1, 8, 8).contiguous()
+    words = told.material.words[torch.tensor([0, 1, 2, 3, 0, 1, 4])]
+    noise = torch.randn(4, 4, 8, 8, generator=torch.Generator().manual_seed(3))
+    told.material = replace(
+        told.material, latents=smooth, words=words, held_latents=noise, held_words=words[:4],
+        held_units=(0, 1, 2, 3), firsts=tuple(range(6)),
+    )  # fmt: skip
+    told.words = words.joined(told.material.kept.words)
+    return told
 
 
 def weights(trained: Loop) -> bytes:
@@ -186,3 +204,28 @@ def test_unknown_and_missing_optimizers_are_wrong_requests(monkeypatch: pytest.M
         optimizers.build("prodgy", [], 1.0)
     with pytest.raises(RequestError, match="pip install bitsandbytes"):
         optimizers.build("adamw8bit", [], 1.0)
+
+
+def test_a_training_ends_where_it_shows_what_was_learned_from(toy: Path, tmp_path: Path) -> None:
+    def trained(name: str, settings: Settings) -> tuple[Loop, checkpoint.Losses]:
+        checkpoint.prepare(tmp_path / name, "x")
+        one = telling(toy, settings)
+        return one, one.run(tmp_path / name)
+
+    capped, losses = trained("capped", replace(PLAIN, steps=200, membership_cap=0.5))
+    last = losses.checks[-1]
+    assert 0 < last.step < 200 and last.beyond and not any(check.beyond for check in losses.checks[:-1])
+    again, _ = checkpoint.load(tmp_path / "capped", capped.parameters, capped.optimizer)
+    assert again.checks == losses.checks and again.ended  # the same command does not go on
+    for name, ways in {"free": {"membership_cap": 1.0}, "chosen": {"membership_cap": 0.5, "ends": 60}}.items():
+        _, whole = trained(name, replace(PLAIN, steps=60, **ways))
+        assert whole.checks[-1].step == 60 and not any(check.beyond for check in whole.checks)
+
+
+def test_patients_have_a_cap_and_products_none_unless_it_is_said(toy: Path) -> None:
+    module, _ = bases.find(str(toy))
+    request = TrainRequest(Path("films"), domain="medical")
+    assert training_request.settings(request, module, 20).membership_cap == medical.MEMBERSHIP_CAP < 1
+    assert training_request.settings(replace(request, membership_cap=0.9), module, 20).membership_cap == 0.9
+    assert training_request.settings(replace(request, domain="apparel"), module, 20).membership_cap == 1
+    assert training_request.chosen(replace(request, membership_cap=0.9)) == {"membership_cap": 0.9}

@@ -95,6 +95,14 @@ HOW = (  # how the one loop trains, whatever it learns from
         help="End after so many checks without a better one; 0: never. The best is kept.",
     ),
     click.option(
+        "--membership-cap",
+        type=click.FloatRange(0, 1),
+        default=None,
+        show_default="0.5 for patients, else 1",
+        help="End where it shows which photos were learned from: 0 for as well as guessing, 1 for always (no cap). "
+        "Kept is the best before that.",
+    ),
+    click.option(
         "--folds",
         type=Whole(0, "trainings"),
         default=0,

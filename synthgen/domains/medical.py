@@ -15,6 +15,7 @@ from synthgen.types import ImageSet, Photo, Recipe, Taught
 
 NOTICE = "Not for diagnosis"  # stands in every record
 LONGER = 4  # times the steps that as many product photos take: a modality is farther from what a base knows
+MEMBERSHIP_CAP = 0.5  # training ends where whose pictures it learned from shows more than this
 # Guidance draws every case nearer to the typical one. With an adapter of real X-rays and 3, all were one patient, and a
 # classifier learned nothing from them; with 1 it learned nearly what it does from the real ones.
 GUIDANCE = 1.0  # at the most, where an adapter has learned the condition and nothing else is said
