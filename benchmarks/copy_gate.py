@@ -311,7 +311,7 @@ def main() -> None:
         told[name] = parts[name]() | {"cpu_seconds": round(time.process_time() - began, 1)}
         told |= {
             "date": datetime.now(UTC).date().isoformat(), "cores": os.cpu_count(), "machine": platform.machine(),
-            "command": "python benchmarks/copy_gate.py ../shared/data/xray",
+            "command": "python benchmarks/copy_gate.py FOLDER",
         }  # fmt: skip
         RESULTS.parent.mkdir(exist_ok=True)
         RESULTS.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")

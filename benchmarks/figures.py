@@ -34,7 +34,9 @@ def result(name: str) -> dict[str, Any]:
 def block() -> str:
     """The table between the two marks, marks included."""
     journey, setup, mini, export = result("journey"), result("setup"), result("mini"), result("export_speed")
-    cases, planted = result("evaluate_xray"), result("deidentify")
+    cases, planted, gate = result("evaluate_xray"), result("deidentify"), result("copy_gate")
+    ladder = gate["real"]["power"]
+    redrawn = gate["over"]["planted_beyond_the_bar"]
     train, draw = journey["train"], journey["generate"]
     rows = [
         (
@@ -78,6 +80,26 @@ def block() -> str:
             f"{planted['found']} of {planted['planted']}",
             "",
             "python benchmarks/deidentify.py",
+        ),
+        (
+            f"fresh patients' X-rays that the copy gate takes for copies, wanted at most {gate['real']['alpha']:.0%}",
+            "{:.1%} ({:.1%} to {:.1%})".format(
+                *(gate["real"][f"mean_{part}"] for part in ("false_alarms", "low", "high"))
+            ),
+            "",
+            gate["command"],
+        ),
+        (
+            f"copies found: {', '.join(row['edit'] for row in ladder)}",
+            f"{sum(row['found'] for row in ladder)} of {sum(row['planted'] for row in ladder)}",
+            "",
+            gate["command"],
+        ),
+        (
+            f"copies found: redrawn by an adapter over-trained on {gate['over']['images']} X-rays",
+            f"{redrawn['caught']} of {redrawn['copies']}",
+            "",
+            gate["command"],
         ),
         ("`make setup` on a fresh clone", f"{setup['seconds']:.0f} s", "", setup["command"]),
         *(
