@@ -6,6 +6,7 @@ the thread pool of torch, and a new interpreter would load for seconds.
 
 from __future__ import annotations
 
+import ctypes
 import multiprocessing
 import os
 import resource
@@ -20,6 +21,8 @@ from synthgen import generate
 
 PRELOAD = ["doomed", "c2pa", "cv2", "peft", "diffusers.pipelines.controlnet.pipeline_controlnet",
            "diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion"]  # fmt: skip
+
+M_ARENA_MAX = -8  # of malloc.h: threads that each reserve an arena of their own take what pictures need
 
 
 def start(work: Callable[..., None], *arguments: Any) -> Any:
@@ -53,7 +56,8 @@ def kill_at(number: int, request: generate.GenerateRequest) -> None:
 
 def starve(spare_bytes: int, said: Path, request: generate.GenerateRequest) -> None:
     """A run that may take only so much address space beyond what it has when it begins; stderr goes to a file."""
-    generate.run(replace(request, out=said.with_name("first"), count=1, size=64))  # loads all that a run loads
+    ctypes.CDLL(None).mallopt(M_ARENA_MAX, 1)
+    generate.run(replace(request, out=said.with_name("first"), count=1, batch=1))  # loads all that a run loads
     with said.open("w") as file:
         os.dup2(file.fileno(), 2)
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()

@@ -289,10 +289,14 @@ class Family(Memory, Steering, ABC):
         quiet()
         where = device_of(device)
         mode = MODES[identity.memory]
-        if mode.bytes == 2 and where == "cpu" and not precision.cpu_has_bfloat16():
-            raise RequestError(f"--memory {identity.memory}: this processor does not compute in bfloat16. Say full.")
+        bf16 = where != "cpu" or precision.cpu_has_bfloat16()
         if mode.offload and where == "cpu":
-            raise RequestError(f"--memory {identity.memory} keeps weights in main memory, and here all are. Say lean.")
+            better = "lean" if bf16 else "full"
+            raise RequestError(
+                f"--memory {identity.memory} keeps weights in main memory, and here all are. Say {better}."
+            )
+        if mode.bytes == 2 and not bf16:
+            raise RequestError(f"--memory {identity.memory}: this processor does not compute in bfloat16. Say full.")
         torch.set_num_threads(threads())
         pipe = self.open(identity)
         return Base(self, identity, pipe, self.open_controlnets(identity), where)
