@@ -38,6 +38,7 @@ from synthgen import (
     rights_report,
     rooms,
     rounds,
+    severity,
     signing,
     sweep,
     watermark,
@@ -181,7 +182,8 @@ def run(request: GenerateRequest) -> RunResult:
             _make(store, ready, request, marker)
             store.finish()
             if ready.sweeps:
-                adapter_choice.say(*sweep.write(ready.folder, ready.sweeps))
+                graded = severity.readable(ready.identity.id, ready.cards)
+                adapter_choice.say(*sweep.write(ready.folder, ready.sweeps, graded))
         adapter_choice.say(*rights_report.complete(ready.folder))
         return RunResult(place, len(ready.jobs), store.made - already, already, store.rejected, ready.verdict, cells)
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
-from synthgen import blend, grid, plan, store
+from synthgen import blend, grid, plan, severity, store
 from synthgen.adapters import MAX_WEIGHT
 from synthgen.errors import RequestError, UnknownName
 from synthgen.types import AdapterUse, Job
@@ -124,8 +124,11 @@ def groups(
         start = end
 
 
-def write(folder: Path, sweeps: Sequence[Sweep]) -> list[str]:
-    """sweep.png of a finished run, and what two adapters do to one another; lines for people."""
+def write(folder: Path, sweeps: Sequence[Sweep], graded: bool = False) -> list[str]:
+    """sweep.png of a finished run, and what two adapters do to one another; lines for people.
+
+    graded  whether a sweep of one adapter is of pictures that the embedded judge can read a severity from
+    """
     lines = store.read(folder)
     by: dict[tuple[str, ...], Path] = {}
     for line in lines:
@@ -134,10 +137,14 @@ def write(folder: Path, sweeps: Sequence[Sweep]) -> list[str]:
         by[place] = folder / str(line["file_name"])
     found = blend.measured(by, [sweep.name for sweep in sweeps]) if len(sweeps) == 2 else None
     _draw(folder, sweeps, by)
-    if found is None:
-        return [str(folder / GRID)]
-    blend.write(folder, found)
-    return [str(folder / GRID), *blend.told(found)]
+    if found is not None:
+        blend.write(folder, found)
+        return [str(folder / GRID), *blend.told(found)]
+    if graded and len(sweeps) == 1:
+        read = severity.measured({place[1:]: picture for place, picture in by.items()}, sweeps[0].name)
+        severity.write(folder, read)
+        return [str(folder / GRID), *severity.told(read)]
+    return [str(folder / GRID)]
 
 
 def _draw(folder: Path, sweeps: Sequence[Sweep], by: Mapping[tuple[str, ...], Path]) -> None:

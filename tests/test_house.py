@@ -53,7 +53,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
      "condition",
      "training_report", "generate", "adapter_choice", "evaluate", "report", "selfcheck", "evaluation_sets",
      "evaluation_parts", "export", "export_manifest", "ingest", "verify", "revoke", "export_quarantine", "watermark",
-     "replay", "rounds", "steered", "sweep", "blend", "guides", "recipe_choice", "retouch"),
+     "replay", "rounds", "steered", "sweep", "blend", "severity", "guides", "recipe_choice", "retouch"),
     ("cli", "__main__"),
 )  # fmt: skip
 NAMES_THAT_SAY_NOTHING = {"utils", "util", "common", "helpers", "helper", "misc", "manager", "managers"}

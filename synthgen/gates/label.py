@@ -15,7 +15,7 @@ from synthgen.types import Judgement, Picture, RunFacts
 
 BASES = ("mini",)  # the judge knows the embedded base's world and no other
 READ = ("category", "pattern", "colour", "skin_tone", "body_type", "age", "hair_style", "hair_colour", "place", "view",
-        "pose", "finding", "side")  # fmt: skip
+        "pose", "finding", "side", "severity", "stain")  # fmt: skip
 DECIDING = (
     "category",
     "place",
