@@ -244,7 +244,7 @@ def joined(images: Images) -> tuple[str, ...]:
         return tuple(names)
     distances = reference.distances(images.greys)
     near = (distances <= np.array([_near(*rows[0]) for rows in reference._usual])[:, None, None]).any(axis=0)
-    for one, other in np.argwhere(np.triu(near, 1)):
+    for one, other in np.argwhere(np.triu(near | near.T, 1)):  # only of a query are views and a middle compared
         if names[one] != names[other]:
             first, second = sorted((names[one], names[other]))
             names = [first if name == second else name for name in names]

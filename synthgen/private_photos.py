@@ -57,6 +57,29 @@ def joined(photos: Sequence[Photo]) -> list[Photo]:
     ]
 
 
+def fresh(train: Sequence[Photo], held: Sequence[Photo]) -> list[Photo]:
+    """Held-out photos of those groups none of whose photos the copy gate will take for one learned from.
+
+    What is usual between groups is known of the photos to learn from only after the split: among few, or among such
+    as are much alike, `joined` may have let a pair pass. Photos of which no group is stated stay.
+    """
+    if not any(photo.group for photo in train):
+        return list(held)
+    import numpy as np
+
+    def seen(photos: Sequence[Photo]) -> measures.Images:
+        small = np.stack([np.asarray(images.square(images.pixels(photo), measures.SIDE)) for photo in photos])
+        groups = tuple(photo.group or photo.sha256 for photo in photos)
+        return measures.Images(measures.greys(small), tuple(photo.sha256 for photo in photos), groups)
+
+    reference, others = measures.Reference(seen(train)), seen(held)
+    if reference.alone:
+        return list(held)
+    twins = reference.nearness(others.greys).twin
+    away = {group for group, twin in zip(others.groups, twins, strict=True) if twin}
+    return [photo for photo, group in zip(held, others.groups, strict=True) if group not in away]
+
+
 def remember(folder: Path, train: Sequence[Photo], held: Sequence[Photo], size: int = 256) -> None:
     """Write private/: the table, thumbnails of all photos, and the first training photos at `size` px."""
     import imagehash

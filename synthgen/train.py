@@ -294,7 +294,7 @@ def _restate(folder: Path, photos: ImageSet) -> str:
 
 def _divided(base: Any, lesson: Lesson, request: TrainRequest) -> tuple[list[Photo], list[Photo], Material]:
     kept = private_photos.joined([photo for photo in lesson.photos.photos if not photo.duplicate_of])
-    train, held = photo_split.divide(kept, request.seed)
+    train, held = training_material.without_twins(*photo_split.divide(kept, request.seed))
     folds.require(request.folds, len(kept), held is not train, bool(request.auto))
     training_report.say(f"{len(train)} photos to learn from, {len(held) if held is not train else 'none'} held out")
     material = training_material.make(base, train, held, lesson, request.seed)

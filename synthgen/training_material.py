@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from synthgen import buckets, images, masks, training_report
+from synthgen import buckets, images, masks, private_photos, training_report
+from synthgen.errors import RequestError
 from synthgen.masks import Mask
 from synthgen.progress import Progress
 from synthgen.training_loop import Kept, Material
@@ -107,3 +108,24 @@ def _layered(photo: Photo, known: Mapping[Path, Mask]) -> Any:
 def _where(views: np.ndarray, latents: Any) -> Any:
     """How much each place of the latents counts, or None where there are no masks."""
     return GROUND + (1 - GROUND) * masks.at_latents(views[..., 3], latents) if views.shape[-1] == 4 else None
+
+
+def without_twins(train: list[Photo], held: list[Photo]) -> tuple[list[Photo], list[Photo]]:
+    """(train, held out that are fresh to the copy gate); the others are neither learned nor checked with.
+
+    Raises RequestError where none is left.
+    """
+    if held is train:
+        return train, held
+    fresh = private_photos.fresh(train, held)
+    if not fresh:
+        raise RequestError(
+            f"All {len(held)} photos held out nearly repeat photos to learn from, so that nothing could be checked "
+            "with them. Give what belongs together one patient_id, or add pictures of others. Nothing was learned."
+        )
+    if len(fresh) < len(held):
+        training_report.say(
+            f"{len(held) - len(fresh)} photos held out nearly repeat one to learn from, or are of a patient of whom "
+            "one does; they are set aside"
+        )
+    return train, fresh

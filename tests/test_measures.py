@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from synthgen import measures
+from synthgen import measures, private_photos
 from synthgen.errors import Refused
+from synthgen.types import Photo
 
 
 def scene(seed: int) -> np.ndarray:
@@ -119,6 +122,20 @@ def test_near_duplicates_are_joined_into_one_group() -> None:
     groups = measures.joined(found)
     assert groups[5] == groups[3]
     assert len(set(groups)) == 19
+
+
+def test_what_the_gate_takes_for_a_copy_after_the_split_is_set_aside(tmp_path: Path) -> None:
+    def photo(name: str, grey: np.ndarray, patient: str) -> Photo:
+        path = tmp_path / f"{name}.png"
+        Image.fromarray(grey.round().astype(np.uint8)).convert("RGB").save(path)
+        return Photo(path, name, 64, 64, "", group=patient)
+
+    train = [photo(f"train-{number}", scene(number), f"a{number}") for number in range(20)]
+    held = [photo(f"held-{number}", scene(100 + number), f"b{number // 2}") for number in range(40)]
+    held[4] = photo("held-4", jpeg(scene(2))[:, ::-1], "b2")
+    left = private_photos.fresh(train, held)
+    assert [one.sha256 for one in left] == [one.sha256 for one in held if one.group != "b2"]  # the whole patient goes
+    assert private_photos.fresh([replace(one, group="") for one in train], held) == held  # no groups are stated
 
 
 def test_an_attack_that_sees_nothing_and_one_that_sees_all() -> None:
