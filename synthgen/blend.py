@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from synthgen import images
 from synthgen.ledger import write_whole
 from synthgen.mini import judge as judges
 
@@ -72,16 +73,11 @@ def measured(by: Places, names: Sequence[str]) -> Blend | None:
 
 
 def _features(reader: Any, by: Places) -> dict[tuple[str, ...], Any]:
-    from PIL import Image
-
     places = list(by)
     seen: dict[tuple[str, ...], Any] = {}
     for start in range(0, len(places), BATCH):
         part = places[start : start + BATCH]
-        pictures = []
-        for place in part:
-            with Image.open(by[place]) as image:
-                pictures.append(np.asarray(image.convert("RGB")))
+        pictures = [images.drawn(by[place]) for place in part]
         seen |= dict(zip(part, reader.features(pictures), strict=True))
     return seen
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from synthgen import edit_ladder, measures, membership, store
+from synthgen import edit_ladder, images, measures, membership, store
 from synthgen.edit_ladder import Rung
 from synthgen.errors import Refused
 from synthgen.intervals import wilson
@@ -90,7 +90,7 @@ def _found(tested: Tested, calibration: measures.Calibration, known: Remembered)
 
     kept, refused = _pictures(tested.run.folder)
     names = [*kept, *refused]
-    pixels = [_open(path) for path in names]
+    pixels = [images.drawn(path) for path in names]
     small = np.stack([measures.small(one) for one in pixels]) if pixels else np.zeros((0, 64, 64), np.float32)
     near = calibration.reference.nearness(small)
     p = calibration.p(near.score)
@@ -125,14 +125,6 @@ def _pictures(folder: Path) -> tuple[list[Path], list[Path]]:
         if "copy" in line.get("reasons", {})
     ]
     return kept, [path for path in refused if path.is_file()]
-
-
-def _open(path: Path) -> np.ndarray:
-    import numpy as np
-    from PIL import Image
-
-    with Image.open(path) as image:
-        return np.asarray(image.convert("RGB"))
 
 
 def _excess(told: Mapping[str, Any], alpha: float) -> str:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import numpy as np
     from PIL import Image
 
-__all__ = ["edges", "framed", "greyed", "is_grey", "pixels", "read", "rights_beside", "square", "views"]
+__all__ = ["drawn", "edges", "framed", "greyed", "is_grey", "pixels", "read", "rights_beside", "square", "views"]
 
 COMPANIONS = (".txt", ".toml", ".csv", ".json", ".jsonl", ".md")  # captions, tables, rights: never meant as pictures
 MASKS = "masks"  # the sub-folder that holds no concept of its own: where the product is in each photo
@@ -87,6 +87,15 @@ def pixels(photo: Photo, size: int | None = None) -> Image.Image:
         return image_file.decode(photo.path, size).image
     except UnreadableImage as error:
         raise UnreadableImage(f"{photo.path}: {error}. It could be read before; was it changed?") from error
+
+
+def drawn(path: Path) -> np.ndarray:
+    """(h, w, 3) uint8 of a picture of a run: synthgen wrote it, so that nothing in it is checked. Raises OSError."""
+    import numpy as np
+    from PIL import Image
+
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB"))
 
 
 def is_grey(photo: Photo) -> bool:

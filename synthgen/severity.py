@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
+from synthgen import images
 from synthgen.bases import EMBEDDED
 from synthgen.card import Card
 from synthgen.intervals import bootstrap, wilson
@@ -62,7 +62,7 @@ def measured(by: Mapping[tuple[str, ...], Path], name: str) -> Severity:
     reader = judges.load()
     rows = sorted({place[0] for place in by}, key=int)
     strengths = sorted({place[1] for place in by}, key=float)
-    read = {place: _score(reader.read_one(_pixels(path))) for place, path in by.items()}
+    read = {place: _score(reader.read_one(images.drawn(path))) for place, path in by.items()}
     levels = []
     for strength in strengths:
         scores = np.array([read[row, strength][0] for row in rows])
@@ -74,11 +74,6 @@ def measured(by: Mapping[tuple[str, ...], Path], name: str) -> Severity:
         )
     rising = float(np.mean([read[row, strengths[-1]][0] > read[row, strengths[0]][0] for row in rows]))
     return Severity(name, tuple(levels), round(rising, 3), reader.name, _right(reader))
-
-
-def _pixels(path: Path) -> np.ndarray:
-    with Image.open(path) as image:
-        return np.asarray(image.convert("RGB"))
 
 
 def _mean(scores: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:

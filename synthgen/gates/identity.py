@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from synthgen import private_photos
+from synthgen import images, private_photos
 from synthgen.mini import judge as judges
 from synthgen.types import Judgement, Picture, RunFacts
 
@@ -88,10 +88,7 @@ def _seen(pictures: Sequence[Any]) -> Any:
 
 def _pictures(run: RunFacts) -> Iterator[Any]:
     """What a run that is gone on with has kept, in the order of its records, one at a time."""
-    from PIL import Image
-
     from synthgen.ledger import Ledger
 
     for _, line in Ledger(run.folder / "records.jsonl").located():
-        with Image.open(run.folder / str(line["file_name"])) as image:
-            yield np.asarray(image.convert("RGB"))
+        yield images.drawn(run.folder / str(line["file_name"]))
