@@ -46,14 +46,11 @@ def joined(photos: Sequence[Photo]) -> list[Photo]:
     """
     if not any(photo.group for photo in photos):
         return list(photos)
-    import numpy as np
-
-    greys = np.stack([measures.small(np.asarray(images.pixels(photo, 2 * measures.SIDE))) for photo in photos])
-    groups = tuple(photo.group or photo.sha256 for photo in photos)
-    found = measures.joined(measures.Images(greys, tuple(photo.sha256 for photo in photos), groups))
+    known = _as_the_gate(photos)
+    found = measures.joined(known)
     return [
         photo if before == after else replace(photo, group=after)
-        for photo, before, after in zip(photos, groups, found, strict=True)
+        for photo, before, after in zip(photos, known.groups, found, strict=True)
     ]
 
 
@@ -65,19 +62,21 @@ def fresh(train: Sequence[Photo], held: Sequence[Photo]) -> list[Photo]:
     """
     if not any(photo.group for photo in train):
         return list(held)
-    import numpy as np
-
-    def seen(photos: Sequence[Photo]) -> measures.Images:
-        small = np.stack([np.asarray(images.square(images.pixels(photo), measures.SIDE)) for photo in photos])
-        groups = tuple(photo.group or photo.sha256 for photo in photos)
-        return measures.Images(measures.greys(small), tuple(photo.sha256 for photo in photos), groups)
-
-    reference, others = measures.Reference(seen(train)), seen(held)
+    reference, others = measures.Reference(_as_the_gate(train)), _as_the_gate(held)
     if reference.alone:
         return list(held)
     twins = reference.nearness(others.greys).twin
     away = {group for group, twin in zip(others.groups, twins, strict=True) if twin}
     return [photo for photo, group in zip(held, others.groups, strict=True) if group not in away]
+
+
+def _as_the_gate(photos: Sequence[Photo]) -> measures.Images:
+    """Photos as the copy gate will see them: from the thumbnails of `remember`, and alone where no group is stated."""
+    import numpy as np
+
+    greys = np.stack([measures.small(np.asarray(images.pixels(photo))) for photo in photos])
+    ids = tuple(photo.sha256 for photo in photos)
+    return measures.Images(greys, ids, tuple(photo.group or photo.sha256 for photo in photos))
 
 
 def remember(folder: Path, train: Sequence[Photo], held: Sequence[Photo], size: int = 256) -> None:

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from synthgen import measures, private_photos
-from synthgen.errors import Refused
+from synthgen import measures, private_photos, training_material
+from synthgen.errors import Refused, RequestError
 from synthgen.types import Photo
 
 
@@ -124,6 +124,15 @@ def test_near_duplicates_are_joined_into_one_group() -> None:
     assert len(set(groups)) == 19
 
 
+@pytest.mark.parametrize(("whole", "corner"), [(3, 5), (5, 3)])
+def test_a_corner_and_the_whole_are_joined_whichever_comes_first(whole: int, corner: int) -> None:
+    found = images(range(20))
+    picture = Image.fromarray(found.greys[whole], "F")
+    found.greys[corner] = picture.resize((64, 64), Image.Resampling.BICUBIC, box=(0, 0, 50, 50))
+    groups = measures.joined(found)
+    assert groups[corner] == groups[whole]
+
+
 def test_what_the_gate_takes_for_a_copy_after_the_split_is_set_aside(tmp_path: Path) -> None:
     def photo(name: str, grey: np.ndarray, patient: str) -> Photo:
         path = tmp_path / f"{name}.png"
@@ -136,6 +145,9 @@ def test_what_the_gate_takes_for_a_copy_after_the_split_is_set_aside(tmp_path: P
     left = private_photos.fresh(train, held)
     assert [one.sha256 for one in left] == [one.sha256 for one in held if one.group != "b2"]  # the whole patient goes
     assert private_photos.fresh([replace(one, group="") for one in train], held) == held  # no groups are stated
+    assert training_material.without_twins(train, held) == (train, left)
+    with pytest.raises(RequestError, match="All 1 photos held out nearly repeat"):
+        training_material.without_twins(train, held[4:5])
 
 
 def test_an_attack_that_sees_nothing_and_one_that_sees_all() -> None:

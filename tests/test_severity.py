@@ -52,9 +52,7 @@ def test_a_sweep_of_an_adapter_of_x_rays_writes_what_is_read_at_each_strength(
         rows = list(csv.DictReader(file))
     assert [row["strength_wet"] for row in rows] == ["0", "1"] and {row["pictures"] for row in rows} == {"2"}
     assert all(0 <= float(row["low"]) <= float(row["score"]) <= float(row["high"]) <= 3 for row in rows)
-    assert (
-        rows[0]["judge"].startswith("synthgen-mini-judge@") and rows[0]["score"] == rows[1]["score"]
-    )  # learned nothing
+    assert rows[0]["judge"].startswith("synthgen-mini-judge@")
+    assert rows[0]["score"] == rows[1]["score"]  # the adapter has learned nothing
     assert "by the strength of wet" in capsys.readouterr().err
-
     assert not severity.readable("sdxl", [made]) and severity.readable(EMBEDDED, [made])
