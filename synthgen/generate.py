@@ -180,10 +180,10 @@ def run(request: GenerateRequest) -> RunResult:
             if already:
                 adapter_choice.say(f"{place}: {already} of {len(ready.jobs)} pictures are already there.")
             _make(store, ready, request, marker)
-            store.finish()
-            if ready.sweeps:
+            if ready.sweeps:  # first: of a run that says it is finished nothing is made again
                 graded = severity.readable(ready.identity.id, ready.cards)
                 adapter_choice.say(*sweep.write(ready.folder, ready.sweeps, graded))
+            store.finish()
         adapter_choice.say(*rights_report.complete(ready.folder))
         return RunResult(place, len(ready.jobs), store.made - already, already, store.rejected, ready.verdict, cells)
 

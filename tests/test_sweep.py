@@ -94,6 +94,23 @@ def test_a_sweep_draws_the_same_prompts_and_seeds_at_every_strength_and_a_labell
         assert found_again.status == replay.SAME
 
 
+def test_a_sweep_that_was_stopped_before_its_grid_gets_it_from_the_same_command(
+    toy: Path, pair: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = asked(toy, tmp_path / "run", pair[:1], count=1, sweep=("a=0,1",))
+
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(sweep, "_draw", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            generate.run(request)
+    result = generate.run(request)
+    assert (result.made, result.count) == (0, 2)
+    assert (tmp_path / "run" / sweep.GRID).is_file()
+
+
 def test_two_swept_adapters_are_asked_for_apart_and_their_blend_is_told(
     toy: Path, pair: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
