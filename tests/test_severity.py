@@ -10,7 +10,9 @@ from PIL import Image
 
 from synthgen import adapters, card, generate, severity
 from synthgen.bases import EMBEDDED, mini
+from synthgen.gates import label
 from synthgen.mini.world import render
+from synthgen.types import Job, Judgement, Picture
 
 
 def test_a_worse_finding_is_read_as_worse(tmp_path: Path) -> None:
@@ -56,3 +58,14 @@ def test_a_sweep_of_an_adapter_of_x_rays_writes_what_is_read_at_each_strength(
     assert rows[0]["score"] == rows[1]["score"]  # the adapter has learned nothing
     assert "by the strength of wet" in capsys.readouterr().err
     assert not severity.readable("sdxl", [made]) and severity.readable(EMBEDDED, [made])
+
+
+def test_severity_and_stain_are_read_beside_what_was_asked_and_reject_nothing() -> None:
+    def judged(kind: str, asked: dict[str, str], drawn: dict[str, str]) -> Judgement:
+        job = Job("a", 0, "", "", 1, asked)
+        return label.judge(Picture(job, render(kind, 81, drawn).pixels))
+
+    worse = judged("xray", {"finding": "effusion", "severity": "mild"}, {"finding": "effusion", "severity": "severe"})
+    assert worse.accepted and worse.measured["severity"] == "severe" and worse.measured["label_agreement"] == 0.5
+    stained = judged("smear", {"stain": "standard"}, {"stain": "bluish"})
+    assert stained.accepted and stained.measured["stain"] == "bluish"
